@@ -1,0 +1,55 @@
+"""The one error tree of crowdrun.
+
+Every message holds what came, what was allowed, and what to do next.
+
+    CrowdrunError
+    ├── ConfigError            a setting, option or file of settings that cannot be used
+    ├── RequestError           a job request with a value that no job can have
+    ├── LogError               a log that cannot be read at all (a broken line is a rejection, not an error)
+    │   ├── LogFormatError     not the format that was named
+    │   └── LogTruncatedError  the compressed stream ends in the middle
+    ├── StoreError             the job history cannot be opened, read or written
+    ├── ModelError             a published model that is missing, changed or from another version
+    ├── NotEnoughDataError     too few labelled jobs to learn from
+    └── LaunchError            a run that could not be started
+"""
+
+
+class CrowdrunError(Exception):
+    """Base of everything that crowdrun raises on purpose; the command line prints it without a traceback."""
+
+
+class ConfigError(CrowdrunError):
+    """A setting, option or file of settings that cannot be used."""
+
+
+class RequestError(CrowdrunError):
+    """A job request with a value that no job can have."""
+
+
+class LogError(CrowdrunError):
+    """A log that cannot be read at all."""
+
+
+class LogFormatError(LogError):
+    """The log is not in the format that was named."""
+
+
+class LogTruncatedError(LogError):
+    """The compressed stream ends in the middle."""
+
+
+class StoreError(CrowdrunError):
+    """The job history cannot be opened, read or written."""
+
+
+class ModelError(CrowdrunError):
+    """A published model that is missing, changed or from another version."""
+
+
+class NotEnoughDataError(CrowdrunError):
+    """Too few labelled jobs to learn from."""
+
+
+class LaunchError(CrowdrunError):
+    """A run that could not be started."""

@@ -1,0 +1,1 @@
+"""Log readers, one file a format; `registry.py` is the table of them."""

@@ -1,0 +1,53 @@
+"""The contract of a member of the crowd.
+
+A learner sees features that were known at submit time and log2 of a target, and predicts the whole distribution of
+log2 of that target, as quantiles at `quantiles.LEVELS`. Every learner passes `tests/predictor/test_learner_contract.py`.
+"""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar, Self
+
+from crowdrun.predictor.features import Features
+from crowdrun.predictor.quantiles import Array
+
+
+class Learner(ABC):
+    """One member. Made with a seed; the same seed and data give the same predictions."""
+
+    name: ClassVar[str]
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    @abstractmethod
+    def fit(self, features: Features, target: Array) -> None:
+        """Learn from scratch. target: (n,) log2 of the measured value, n >= 1, all finite.
+
+        Rows are in the order in which the jobs ended, oldest first.
+        """
+
+    @abstractmethod
+    def predict(self, features: Features) -> Array:
+        """Quantiles of log2 of the target: (n, len(LEVELS)), finite, non-decreasing along each row.
+
+        Features may hold users, names and gaps that were never seen in `fit`.
+        """
+
+    def update(self, features: Features, target: Array) -> None:  # noqa: B027
+        """Learn from a few more jobs without starting anew; a learner that cannot does nothing."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what `load` needs into an existing, empty folder: npz, JSON or ONNX, never pickle."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> Self:
+        """The learner that `save` wrote; it predicts the same within 1e-3 of log2.
+
+        Needs numpy and ONNX Runtime alone: neither scikit-learn, xgboost nor torch is imported.
+
+        Raises:
+            ModelError: a file is missing or cannot be read.
+        """

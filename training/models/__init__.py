@@ -1,0 +1,1 @@
+"""Built-in training tasks on data that needs no download."""
