@@ -8,6 +8,7 @@ Every message holds what came, what was allowed, and what to do next.
     ├── LogError               a log that cannot be read at all (a broken line is a rejection, not an error)
     │   ├── LogFormatError     not the format that was named
     │   └── LogTruncatedError  the compressed stream ends in the middle
+    ├── OutputError            a file that could not be written
     ├── StoreError             the job history cannot be opened, read or written
     ├── ModelError             a published model that is missing, changed or from another version
     ├── NotEnoughDataError     too few labelled jobs to learn from
@@ -37,6 +38,10 @@ class LogFormatError(LogError):
 
 class LogTruncatedError(LogError):
     """The compressed stream ends in the middle."""
+
+
+class OutputError(CrowdrunError):
+    """A file that could not be written."""
 
 
 class StoreError(CrowdrunError):

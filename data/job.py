@@ -106,6 +106,8 @@ class TargetPrediction:
     quantiles: Mapping[float, float]
     #: Risk at most what was asked for.
     safe: float
+    #: The probability that this job needs more than `safe`; kept over all jobs, so one job's may be up to twice the figure.
+    safe_risk: float
     #: Least expected wastage, a failed attempt costed.
     lean: float
     #: What to ask for after an attempt died for want of this resource, first retry first.

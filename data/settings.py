@@ -94,9 +94,7 @@ class Settings:
         return self.home / "spool"
 
 
-def load_settings(
-    options: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
-) -> Settings:
+def load_settings(options: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
     """The settings in force; `options` are those given on the command line (None values count as not given).
 
     Raises:

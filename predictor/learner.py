@@ -1,7 +1,7 @@
 """The contract of a member of the crowd.
 
-A learner sees features that were known at submit time and log2 of a target, and predicts the whole distribution of
-log2 of that target, as quantiles at `quantiles.LEVELS`. Every learner passes `tests/predictor/test_learner_contract.py`.
+A learner sees features that were known at submit time and log2 of a target, and predicts the whole distribution of log2
+of that target, as quantiles at `quantiles.LEVELS`. Every learner passes `tests/predictor/test_learner_contract.py`.
 """
 
 from abc import ABC, abstractmethod
@@ -16,6 +16,8 @@ class Learner(ABC):
     """One member. Made with a seed; the same seed and data give the same predictions."""
 
     name: ClassVar[str]
+    #: The module that `fit` imports, and `load` and `predict` never do: a server stays small and starts quickly.
+    fits_with: ClassVar[str | None] = None
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed

@@ -34,6 +34,8 @@ class ReadReport:
     jobs: int = 0
     #: Rule -> jobs whose figures were mended (joined steps, requeued runs, ...).
     repaired: Counter[str] = field(default_factory=Counter)
+    #: Kind -> well-formed records that are not runs of jobs (queue events, cached tasks, other accounting).
+    skipped: Counter[str] = field(default_factory=Counter)
     #: Reason -> rejections.
     rejected: Counter[str] = field(default_factory=Counter)
     rejections: list[Rejection] = field(default_factory=list)

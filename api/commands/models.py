@@ -1,0 +1,64 @@
+"""`crowdrun models`: list, show, activate, roll back and prune published models."""
+
+import json
+from dataclasses import asdict
+
+import click
+
+from crowdrun.api.options import settings_options
+from crowdrun.data.errors import ModelError
+from crowdrun.data.settings import Settings
+from crowdrun.predictor import registry
+
+
+@click.group()
+def command() -> None:
+    """List, show, activate, roll back and prune published models."""
+
+
+@command.command("list")
+@settings_options("home")
+def list_command(settings: Settings) -> None:
+    """List the published models, oldest first; a star marks the current one."""
+    try:
+        current = registry.current_id(settings.models_dir)
+    except ModelError as error:
+        current = ""
+        click.echo(f"crowdrun: {error}", err=True)
+    for model_id in registry.list_models(settings.models_dir):
+        click.echo(f"{'*' if model_id == current else ' '} {model_id}")
+
+
+@command.command("show")
+@settings_options("home")
+@click.argument("model_id", required=False)
+def show(settings: Settings, model_id: str | None) -> None:
+    """Verify a model (the current one unless named) and print its manifest."""
+    model_id = model_id or registry.current_id(settings.models_dir)
+    manifest = registry.verify(settings.models_dir, model_id)
+    click.echo(json.dumps({"id": model_id, **asdict(manifest)}, indent=2))
+
+
+@command.command("activate")
+@settings_options("home")
+@click.argument("model_id")
+def activate(settings: Settings, model_id: str) -> None:
+    """Make a published model the current one, after it was verified."""
+    registry.activate(settings.models_dir, model_id)
+    click.echo(f"current is {model_id}")
+
+
+@command.command("rollback")
+@settings_options("home")
+def rollback(settings: Settings) -> None:
+    """Go back to the model that was published before the current one."""
+    click.echo(f"current is {registry.roll_back(settings.models_dir)}")
+
+
+@command.command("prune")
+@settings_options("home")
+@click.option("--keep", type=click.IntRange(min=1), default=5, show_default=True, help="How many of the newest stay.")
+def prune(settings: Settings, keep: int) -> None:
+    """Remove old models; the current one always stays."""
+    for model_id in registry.prune(settings.models_dir, keep=keep):
+        click.echo(f"removed {model_id}")

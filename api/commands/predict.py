@@ -1,0 +1,121 @@
+"""`crowdrun predict`: what a job needs, from its batch script or from options, for a person or as JSON."""
+
+import getpass
+import grp
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crowdrun.api.batch_script import read_script
+from crowdrun.api.live_model import LiveModel
+from crowdrun.api.options import settings_options
+from crowdrun.api.sbatch import VARIABLES
+from crowdrun.api.schemas import RecommendationAnswer
+from crowdrun.api.show import show_recommendation
+from crowdrun.data.errors import RequestError, StoreError
+from crowdrun.data.job import JobRequest
+from crowdrun.data.settings import Settings
+from crowdrun.data.store import JobStore
+from crowdrun.predictor import registry
+
+#: Options with sbatch's names, letters and meaning -> letter.
+SBATCH_OPTIONS: dict[str, str | None] = {
+    "mem": None,
+    "mem-per-cpu": None,
+    "mem-per-gpu": None,
+    "time": "t",
+    "nodes": "N",
+    "ntasks": "n",
+    "cpus-per-task": "c",
+    "gpus": "G",
+    "gpus-per-node": None,
+    "gres": None,
+    "partition": "p",
+    "account": "A",
+    "qos": "q",
+    "job-name": "J",
+}
+#: Fields of the request that sbatch has no option for -> type.
+REQUEST_OPTIONS: dict[str, type] = {
+    "user": str,
+    "group": str,
+    "command": str,
+    "work_dir": str,
+    "model": str,
+    "params_m": float,
+    "batch_size": int,
+    "precision": str,
+    "optimizer": str,
+}
+
+
+def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that describe a job."""
+    for name, kind in reversed(REQUEST_OPTIONS.items()):
+        function = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=f"{name} of the job")(function)
+    for name, letter in reversed(SBATCH_OPTIONS.items()):
+        spellings = [f"--{name}", _parameter(name), *([f"-{letter}"] if letter else [])]
+        function = click.option(*spellings, help=f"as sbatch's --{name}")(function)
+    return function
+
+
+def _parameter(option: str) -> str:
+    return f"sbatch_{option.replace('-', '_')}"
+
+
+@click.command()
+@settings_options("home", "store", "risk")
+@click.option("--script", metavar="FILE", help="Batch script whose #SBATCH lines are read; - is standard input.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@job_options
+def command(settings: Settings, script: str | None, as_json: bool, **options: Any) -> None:
+    """Say what a job needs before it is submitted.
+
+    The job is given by its batch script, by options named as sbatch's, or both; options go before SBATCH_* variables,
+    and these before the script. Nothing is submitted.
+
+    \b
+    crowdrun predict --script train.sh
+    crowdrun predict --user ada --job-name resnet --mem 64G --time 2:00:00 --gres gpu:1
+    """
+    request = _request(script, options)
+    model = LiveModel(settings.models_dir, registry.current_id(settings.models_dir))
+    try:
+        with JobStore.open(settings.store) as store:
+            model.learn(store)
+    except StoreError as error:
+        click.echo(f"crowdrun: {error}; going on with what was known when the model was made", err=True)
+    recommendation = model.recommend([request], settings.risk)[0]
+    if as_json:
+        click.echo(RecommendationAnswer.of(recommendation).model_dump_json(indent=2))
+    else:
+        show_recommendation(recommendation)
+
+
+def _request(script: str | None, options: Mapping[str, Any]) -> JobRequest:
+    name = Path(script).name if script and script != "-" else None
+    variables = [(option, os.environ[name]) for name, option in VARIABLES.items() if os.environ.get(name)]
+    given = [(option, value) for option in SBATCH_OPTIONS if (value := options[_parameter(option)]) is not None]
+    known = {
+        "user": getpass.getuser(),
+        "group": grp.getgrgid(os.getgid()).gr_name,
+        "work_dir": str(Path.cwd()),
+        "command": f"sbatch {script}" if name else None,
+        "submit_time": time.time(),
+    }
+    told = {field: options[field] for field in REQUEST_OPTIONS if options[field] is not None}
+    return read_script(_text(script), name=name, given=variables + given, **(known | told))
+
+
+def _text(script: str | None) -> str:
+    if script is None:
+        return ""
+    try:
+        return sys.stdin.read() if script == "-" else Path(script).read_text("utf-8", errors="replace")
+    except OSError as error:
+        raise RequestError(f"cannot read the script {script}: {error.strerror}") from error

@@ -1,0 +1,78 @@
+"""A published model in service: it answers, and learns from what the store hears of jobs that ended."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from crowdrun.data import store_follow
+from crowdrun.data.job import JobRequest, Recommendation
+from crowdrun.data.store import JobStore
+from crowdrun.predictor import registry
+
+log = logging.getLogger("crowdrun.service")
+
+#: Jobs of a batch that are answered, or learnt from, before others get their turn.
+CHUNK = 256
+
+
+class LiveModel:
+    """One loaded model. Safe to call from several threads.
+
+    It goes on from the position in the store at which it was trained, so that after a restart it knows what it knew
+    before, whoever wrote it: the service, `crowdrun ingest` or the runner.
+    """
+
+    def __init__(self, models_dir: Path, model_id: str) -> None:
+        """Load it.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        self.model_id = model_id
+        self._crowd = registry.load(models_dir, model_id)
+        self.manifest = registry.describe(models_dir, model_id)
+        self._position = self.manifest.store_position
+        # The crowd's histories change while it learns, so it never answers at the same moment.
+        self._lock = threading.Lock()
+        self._learning = threading.Lock()
+
+    def recommend(self, requests: Sequence[JobRequest], risk: float) -> list[Recommendation]:
+        """One recommendation a request, in order; a request without a submit time is taken as submitted now."""
+        now = time.time()
+        asked = [replace(request, submit_time=now) if request.submit_time is None else request for request in requests]
+        answers: list[Recommendation] = []
+        for start in range(0, len(asked), CHUNK):
+            with self._lock:
+                answers += self._crowd.recommend_many(asked[start : start + CHUNK], risk)
+        return answers
+
+    def learn(self, store: JobStore) -> int:
+        """Learn from the jobs of which the store has heard the end since last time, and return how many.
+
+        Raises:
+            StoreError: it cannot be read; the next call goes on where this one stopped.
+        """
+        learnt = 0
+        with self._learning:
+            last = store_follow.position(store)
+            # Trained elsewhere, or on another store: what is in this one already may be in the model.
+            self._position = last if self._position is None else min(self._position, last)
+            more = True
+            while more:
+                news = store_follow.ended_after(store, self._position, CHUNK)
+                self._observe(news.jobs)
+                self._position, more = news.position, news.more
+                learnt += len(news.jobs)
+        return learnt
+
+    def _observe(self, jobs: Sequence[dict[str, object]]) -> None:
+        with self._lock:
+            for job in jobs:
+                try:
+                    self._crowd.observe(job)
+                except Exception:
+                    # One strange job must not keep the crowd from learning of all that come after it.
+                    log.exception("cannot learn from job %s", job["job_id"])

@@ -1,0 +1,162 @@
+"""A run at a terminal: what was asked for, the plan, how it goes, and the forecast against what was measured."""
+
+import json
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from crowdrun.api.show import show_recommendation
+from crowdrun.api.text import duration_text, memory_text
+from crowdrun.data.job import JobRequest
+from crowdrun.training.attempts import Listener
+from crowdrun.training.ending import GPU_OOM
+from crowdrun.training.launch.base import Attempt
+from crowdrun.training.order import last_sample, output_file, read_tail, whole_lines
+from crowdrun.training.rank_files import PROGRESS_FILE
+from crowdrun.training.runs import AttemptRecord, RunRecord
+
+#: Lines of the output of a task that failed.
+TAIL_LINES = 15
+
+
+class LastingConsole(Console):
+    """Falls silent when nobody reads it any more, where rich would end the process, and the job with it."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
+class RunReport(Listener):
+    """Tells a person how a run goes, on standard error: standard output is the job's."""
+
+    def __init__(self) -> None:
+        self._console = LastingConsole(stderr=True, highlight=False)
+        self._attempt: Attempt | None = None
+        self._started = 0.0
+        self._told = 0
+
+    def planned(self, record: RunRecord) -> None:
+        self._say(f"run {record.run_id} in {record.folder}")
+        show_plan(record, self._console)
+
+    def started(self, attempt: Attempt) -> None:
+        self._attempt, self._started, self._told = attempt, time.monotonic(), 0
+        given = "no memory limit" if attempt.mem_mb is None else memory_text(attempt.mem_mb)
+        self._say(f"attempt {attempt.number} on {attempt.plan.machine}: {given}, {attempt.job.ranks} rank(s)")
+
+    def tick(self) -> None:
+        """A live line on a terminal, while a task runs; elsewhere a line an epoch."""
+        if self._attempt is None or self._attempt.job.task is None:
+            return
+        epochs = whole_lines(self._attempt.folder / PROGRESS_FILE, size=2**20)
+        if self._console.is_terminal:
+            self._console.file.write(f"\r\x1b[K{self._line(self._attempt.folder, epochs)}")
+            self._console.file.flush()
+            return
+        for line in epochs[self._told :]:
+            self._say(_epoch_text(line))
+        self._told = len(epochs)
+
+    def ended(self, attempt: AttemptRecord) -> None:
+        self.tick()
+        if self._console.is_terminal and self._attempt and self._attempt.job.task:
+            self._console.file.write("\n")
+        outcome = attempt.outcome
+        took = (outcome.end_time or 0.0) - (outcome.start_time or 0.0)
+        why = f", {attempt.cause}" if attempt.cause else ""
+        held = "memory not measured" if outcome.peak_mem_mb is None else f"held {memory_text(outcome.peak_mem_mb)}"
+        self._say(
+            f"attempt {attempt.number} ended {outcome.state}{why} (exit {outcome.exit_code}): {held}, {took:.1f} s"
+        )
+        if attempt.cause == GPU_OOM:
+            self._say("more host memory would not help; take a smaller batch_size, or a card with more memory")
+        if self._attempt and self._attempt.job.task and outcome.state == "FAILED":
+            log = output_file(self._attempt.folder, 0)
+            self._say("\n".join(["the end of its output:", *read_tail(log).splitlines()[-TAIL_LINES:], f"({log})"]))
+
+    def _line(self, folder: Path, epochs: list[str]) -> str:
+        sample = last_sample(folder, 0)
+        held = f"{sample.mem_mb:.0f} MB" if sample else "not started"
+        progress = _epoch_text(epochs[-1]) if epochs else ""
+        return f"{time.monotonic() - self._started:5.0f} s  {held}  {progress}"
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+
+def _epoch_text(line: str) -> str:
+    told = json.loads(line)
+    return f"epoch {told['epoch']}/{told['epochs']}  loss {told['loss']:.4f}  {told['samples_per_s']:.0f} samples/s"
+
+
+def show_plan(record: RunRecord, console: Console) -> None:
+    """The request, the recommendation with its reasons, and the plan with its own."""
+    console.print(f"asked for: {_asked(record.request)}", markup=False, soft_wrap=True)
+    if record.recommendation:
+        show_recommendation(record.recommendation, console)
+    for reason in record.plan.reasons:
+        console.print(f"plan: {reason}", markup=False, soft_wrap=True)
+    if record.plan.ladder:
+        rungs = ", then ".join(memory_text(rung) for rung in record.plan.ladder)
+        console.print(f"plan: after an out-of-memory death {rungs}", markup=False, soft_wrap=True)
+
+
+def _asked(request: JobRequest) -> str:
+    figures = [
+        memory_text(request.req_mem_mb) if request.req_mem_mb is not None else "no memory named",
+        f"{request.req_gpus} GPU(s)" if request.req_gpus is not None else None,
+        duration_text(request.timelimit_s) if request.timelimit_s is not None else None,
+    ]
+    return f"{request.job_name}: {', '.join(filter(None, figures))}"
+
+
+def show_outcome(record: RunRecord) -> None:
+    """The forecast against what was measured, and what a task scored."""
+    console = LastingConsole(stderr=True, highlight=False)
+    console.print(_comparison(record))
+    for name, value in (record.result or {}).get("scores", {}).items():
+        console.print(f"{name} on the test set: {value:.2%}", markup=False)
+    saved = saved_gb_h(record)
+    if saved:
+        word = "less" if saved >= 0 else "more"
+        console.print(f"held {abs(saved):.3g} GB·h {word} than the request would have", markup=False)
+
+
+def _comparison(record: RunRecord) -> Table:
+    outcome, predictions = record.last.outcome, record.recommendation.predictions if record.recommendation else {}
+    took = None if outcome.end_time is None or outcome.start_time is None else outcome.end_time - outcome.start_time
+    table = Table()
+    for title in ("", "asked", "forecast (median)", "given", "measured"):
+        table.add_column(title)
+    rows = (
+        ("host memory", "mem_mb", record.request.req_mem_mb, record.last.request.req_mem_mb, outcome.peak_mem_mb),
+        ("run time", "run_time_s", record.request.timelimit_s, record.last.request.timelimit_s, took),
+        ("memory of one GPU", "gpu_mem_mb", None, None, outcome.peak_gpu_mem_mb),
+    )
+    for name, target, asked, given, measured in rows:
+        write = duration_text if target == "run_time_s" else memory_text
+        median = predictions[target].quantiles.get(0.5) if target in predictions else None
+        figures = (asked, median, given, measured)
+        if any(figure is not None for figure in (median, measured)):
+            table.add_row(name, *("" if figure is None else write(figure) for figure in figures))
+    return table
+
+
+def saved_gb_h(record: RunRecord) -> float | None:
+    """Memory times time that the request would have held, minus what all attempts held; None without a request.
+
+    Only for a run that came to its end and would have with the request: else that would have held for nothing.
+    """
+    asked, last = record.request.req_mem_mb, record.last.outcome
+    if asked is None or last.state != "COMPLETED" or any(a.request.req_mem_mb is None for a in record.attempts):
+        return None
+    if (last.peak_mem_mb or 0.0) > asked:
+        return None
+
+    def hours(attempt: AttemptRecord) -> float:
+        return ((attempt.outcome.end_time or 0.0) - (attempt.outcome.start_time or 0.0)) / 3600
+
+    held = sum((attempt.request.req_mem_mb or 0.0) * hours(attempt) for attempt in record.attempts)
+    return (asked * hours(record.last) - held) / 1024

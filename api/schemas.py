@@ -1,0 +1,244 @@
+"""What goes in and out over REST: pydantic models of the records in `data`, unknown fields refused.
+
+The descriptions come from the table in `data/columns.py`; `tests/api/test_schemas.py` compares the fields with it.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+
+from crowdrun.data.columns import BY_NAME
+from crowdrun.data.job import Evidence, JobRequest, Recommendation, TargetPrediction
+from crowdrun.data.states import STATES, normalise
+
+#: Jobs in one request.
+BATCH_LIMIT = 10_000
+#: Largest whole number: beyond it JSON readers that use doubles lose digits (RFC 8259, section 6).
+LARGEST = 2**53 - 1
+
+#: PostgreSQL cannot hold NUL in a text (its manual, 8.3), and nothing that is printed should hold it.
+_NO_NUL = r"^[^\x00]*$"
+
+
+def _known_state(text: str) -> str:
+    state = normalise(text)
+    if state is None:
+        raise ValueError(f"must be one of {', '.join(STATES)}")
+    return state
+
+
+Text = Annotated[str, StringConstraints(max_length=4096, pattern=_NO_NUL, strict=True)]
+LongText = Annotated[str, StringConstraints(max_length=65_536, pattern=_NO_NUL, strict=True)]
+Whole = Annotated[int, Field(ge=0, le=LARGEST, strict=True)]
+Number = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False, strict=True)]
+Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
+JobId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=_NO_NUL, strict=True)]
+StateName = Annotated[str, StringConstraints(max_length=100, strict=True), AfterValidator(_known_state)]
+
+
+def _column(name: str) -> Any:
+    return Field(default=None, description=BY_NAME[name].doc)
+
+
+class Body(BaseModel):
+    """Base of what comes in: a field that is not listed is refused by name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RequestBody(Body):
+    """A job as it is known when it is submitted. Every field may be left out: unknown."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"user": "ada", "job_name": "resnet-7", "req_mem_mb": 65536, "req_cpus": 8, "timelimit_s": 7200}
+            ]
+        }
+    )
+
+    job_id: JobId | None = _column("job_id")
+    user: Text | None = _column("user")
+    group: Text | None = _column("group")
+    account: Text | None = _column("account")
+    partition: Text | None = _column("partition")
+    qos: Text | None = _column("qos")
+    job_name: Text | None = _column("job_name")
+    command: LongText | None = _column("command")
+    work_dir: Text | None = _column("work_dir")
+    submit_time: Seconds | None = _column("submit_time")
+    req_nodes: Whole | None = _column("req_nodes")
+    req_cpus: Whole | None = _column("req_cpus")
+    req_mem_mb: Number | None = _column("req_mem_mb")
+    req_gpus: Whole | None = _column("req_gpus")
+    gpu_type: Text | None = _column("gpu_type")
+    timelimit_s: Seconds | None = _column("timelimit_s")
+    model: Text | None = _column("model")
+    params_m: Number | None = _column("params_m")
+    batch_size: Whole | None = _column("batch_size")
+    precision: Text | None = _column("precision")
+    optimizer: Text | None = _column("optimizer")
+
+    def to_request(self) -> JobRequest:
+        return JobRequest(**self.model_dump(exclude_none=True))
+
+
+class JobBody(RequestBody):
+    """A job that ended: what it asked for and what it did."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "job_id": "4711",
+                    "user": "ada",
+                    "job_name": "resnet-7",
+                    "submit_time": 1762200000,
+                    "start_time": 1762200060,
+                    "end_time": 1762203660,
+                    "req_mem_mb": 65536,
+                    "req_cpus": 8,
+                    "state": "COMPLETED",
+                    "exit_code": "0:0",
+                    "peak_mem_mb": 3890.5,
+                }
+            ]
+        }
+    )
+
+    job_id: JobId = Field(description=BY_NAME["job_id"].doc)
+    state: StateName = Field(description=f"{BY_NAME['state'].doc}: {', '.join(STATES)}, or one of their other names")
+    start_time: Seconds | None = _column("start_time")
+    end_time: Seconds | None = _column("end_time")
+    exit_code: Text | None = _column("exit_code")
+    peak_mem_mb: Number | None = _column("peak_mem_mb")
+    alloc_gpus: Whole | None = _column("alloc_gpus")
+    peak_gpu_mem_mb: Number | None = _column("peak_gpu_mem_mb")
+    gpu_util: Share | None = _column("gpu_util")
+
+
+def _one_or_many(value: Any) -> Literal["job", "jobs"]:
+    return "jobs" if isinstance(value, list) else "job"
+
+
+RequestBatch = Annotated[list[RequestBody], Field(min_length=1, max_length=BATCH_LIMIT)]
+JobBatch = Annotated[list[JobBody], Field(min_length=1, max_length=BATCH_LIMIT)]
+#: One, or a list of them; the tags are in no message (see `problems.py`).
+PredictBody = Annotated[
+    Annotated[RequestBody, Tag("job")] | Annotated[RequestBatch, Tag("jobs")], Discriminator(_one_or_many)
+]
+OutcomeBody = Annotated[Annotated[JobBody, Tag("job")] | Annotated[JobBatch, Tag("jobs")], Discriminator(_one_or_many)]
+
+
+class SubmissionBody(Body):
+    """A job as `csbatch` sees it: sbatch's options in force, by long name."""
+
+    options: dict[Annotated[str, StringConstraints(max_length=64)], LongText] = Field(
+        description="sbatch option -> value, over command line, environment and #SBATCH lines",
+        examples=[{"mem": "64G", "time": "2:00:00"}],
+        max_length=128,
+    )
+    script: Text | None = Field(default=None, description="name of the script")
+    command: LongText | None = Field(default=None, description="the submit line")
+    user: Text | None = _column("user")
+    group: Text | None = _column("group")
+    work_dir: Text | None = _column("work_dir")
+    submit_time: Seconds | None = _column("submit_time")
+
+
+class EvidenceAnswer(BaseModel):
+    """The past jobs that a prediction rests on."""
+
+    shared: str = Field(description="what they have in common with this one")
+    jobs: int
+    lowest: float
+    median: float
+    highest: float
+    newest_time: float = Field(description="end of the newest, UTC epoch seconds")
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Self:
+        return cls(**{name: getattr(evidence, name) for name in cls.model_fields})
+
+
+class MemberAnswer(BaseModel):
+    """One member of the crowd on this job."""
+
+    median: float = Field(description="its own median")
+    weight: float = Field(description="its weight in the crowd")
+
+
+class PredictionAnswer(BaseModel):
+    """The predicted distribution of one target; memory in MB of 2^20 bytes, times in seconds."""
+
+    quantiles: dict[str, float] = Field(description="probability -> value, calibrated", examples=[{"0.5": 3900.0}])
+    safe: float = Field(description="the risk of needing more is at most what was asked for")
+    lean: float = Field(description="least expected wastage, a failed attempt costed")
+    ladder: list[float] = Field(description="what to ask for after an attempt died for want of it, first retry first")
+    members: dict[str, MemberAnswer]
+    evidence: EvidenceAnswer | None = None
+
+    @classmethod
+    def of(cls, prediction: TargetPrediction) -> Self:
+        return cls(
+            quantiles={f"{level:g}": value for level, value in prediction.quantiles.items()},
+            safe=prediction.safe,
+            lean=prediction.lean,
+            ladder=list(prediction.ladder),
+            members={name: MemberAnswer(median=m, weight=w) for name, (m, w) in prediction.members.items()},
+            evidence=EvidenceAnswer.of(prediction.evidence) if prediction.evidence else None,
+        )
+
+
+class RecommendationAnswer(BaseModel):
+    """What crowdrun says of one job."""
+
+    request: dict[str, Any] = Field(description="the fields of the request that were known")
+    risk: float
+    predictions: dict[str, PredictionAnswer] = Field(description="target (mem_mb, run_time_s, ...) -> prediction")
+    abstained: dict[str, str] = Field(description="target -> why nothing is said of it")
+    reasons: list[str] = Field(description="sentences for a person")
+    model_id: str | None = Field(description="the published model that said so")
+
+    @classmethod
+    def of(cls, recommendation: Recommendation) -> Self:
+        request = recommendation.request
+        known = {name: getattr(request, name) for name in RequestBody.model_fields}
+        return cls(
+            request={name: value for name, value in known.items() if value is not None},
+            risk=recommendation.risk,
+            predictions={name: PredictionAnswer.of(p) for name, p in recommendation.predictions.items()},
+            abstained=dict(recommendation.abstained),
+            reasons=list(recommendation.reasons),
+            model_id=recommendation.model_id,
+        )
+
+
+class StoredAnswer(BaseModel):
+    """What became of the jobs that were sent."""
+
+    new: int = Field(description="put into the store, and learnt from")
+    known: int = Field(description="already there; sending a job twice changes nothing")
+
+
+class AdviceAnswer(BaseModel):
+    """What `csbatch` prints."""
+
+    line: str | None = Field(description="one line for the person who submits, or null: nothing to say")
+
+
+class ModelAnswer(BaseModel):
+    """The model that answers now."""
+
+    id: str
+    made: str = Field(description="when it was published, ISO 8601, UTC")
+    versions: Mapping[str, str] = Field(description="library versions it was made with")
+    summary: Mapping[str, Any] = Field(description="data range, row counts, members, figures")
+
+
+class HealthAnswer(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"

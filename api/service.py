@@ -1,0 +1,72 @@
+"""What the routes share: the store and the model that answers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from crowdrun.api.follow import Follower
+from crowdrun.api.live_model import LiveModel
+from crowdrun.data import store_follow
+from crowdrun.data.job import JobRequest, Recommendation
+from crowdrun.data.settings import Settings
+from crowdrun.data.store import AddReport, JobStore
+
+#: What the store notes as the origin of jobs that came over REST.
+SOURCE = "rest"
+
+
+class Service:
+    """Recommends and records, between the start and the end of `running`. Safe to call from several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Open the store and follow the current model.
+
+        Raises:
+            StoreError: the store cannot be opened.
+        """
+        with JobStore.open(self._settings.store) as self._store:
+            self._follower = Follower(self._settings.models_dir, self._store)
+            with self._follower.running():
+                yield
+
+    @property
+    def model(self) -> LiveModel:
+        """The model that answers.
+
+        Raises:
+            ModelError: none is loaded; says why and what to do.
+        """
+        return self._follower.get()
+
+    def recommend(self, requests: Sequence[JobRequest], risk: float | None = None) -> list[Recommendation]:
+        """One recommendation a request, in order, at the service's own risk unless another is given.
+
+        Raises:
+            ModelError: no model is loaded.
+        """
+        return self.model.recommend(requests, risk or self._settings.risk)
+
+    def record(self, jobs: Sequence[Mapping[str, Any]]) -> AddReport:
+        """Store jobs that ended; the model learns from those that are new before this returns.
+
+        Without a model the jobs are stored all the same, for `crowdrun retrain`.
+
+        Raises:
+            StoreError: nothing was stored.
+        """
+        report = self._store.add_rows(jobs, source=SOURCE)
+        self._follower.learn()
+        return report
+
+    def check(self) -> None:
+        """Say nothing when the service can predict and store.
+
+        Raises:
+            ModelError, StoreError: what keeps it from that.
+        """
+        self._follower.get()
+        store_follow.position(self._store)

@@ -1,0 +1,80 @@
+"""A recommendation for a person at a terminal."""
+
+from collections.abc import Callable, Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from crowdrun.api.text import duration_text, memory_text
+from crowdrun.data.job import Recommendation, TargetPrediction
+
+#: Target -> what a person calls it, how its figures are written, and the field of the request that speaks of it.
+TARGETS: Mapping[str, tuple[str, Callable[[float], str], str | None]] = {
+    "mem_mb": ("host memory", memory_text, "req_mem_mb"),
+    "run_time_s": ("run time", duration_text, "timelimit_s"),
+    "gpus": ("GPUs", "{:.0f}".format, "req_gpus"),
+    "gpu_mem_mb": ("memory of one GPU", memory_text, None),
+}
+
+
+def show_recommendation(recommendation: Recommendation, console: Console | None = None) -> None:
+    """Print what to ask for, what is asked for, the retry ladder, the reasons, and what the request would waste."""
+    console = console or Console(highlight=False)
+    console.print(_table(recommendation))
+    for target, reason in recommendation.abstained.items():
+        console.print(f"nothing is said of {_name(target)}: {reason}", markup=False)
+    for reason in recommendation.reasons:
+        console.print(f"- {reason}", markup=False)
+    waste = waste_line(recommendation)
+    if waste:
+        console.print(waste, markup=False)
+
+
+def waste_line(recommendation: Recommendation) -> str | None:
+    """What the request would hold without need, or None when it is not known."""
+    memory, run_time = (recommendation.predictions.get(name) for name in ("mem_mb", "run_time_s"))
+    asked = recommendation.request.req_mem_mb
+    if memory is None or asked is None:
+        return None
+    unused_mb = asked - memory.quantiles[0.5]
+    if unused_mb <= 0:
+        return f"the request of {memory_text(asked)} is below the median need of {memory_text(memory.quantiles[0.5])}"
+    line = f"of the {memory_text(asked)} asked for, {memory_text(unused_mb, up=False)} would most likely stay unused"
+    if run_time is None:
+        return line
+    hours = run_time.quantiles[0.5] / 3600
+    return f"{line}: {unused_mb / 1024 * hours:.3g} GB·h over {duration_text(run_time.quantiles[0.5])}"
+
+
+def _table(recommendation: Recommendation) -> Table:
+    table = Table()
+    for title in (
+        "",
+        "asked",
+        f"safe ({recommendation.risk * 100:g}% risk)",
+        "lean",
+        "median",
+        "after it was too little",
+    ):
+        table.add_column(title)
+    for target, prediction in recommendation.predictions.items():
+        table.add_row(*_row(recommendation, target, prediction))
+    return table
+
+
+def _row(recommendation: Recommendation, target: str, prediction: TargetPrediction) -> list[str]:
+    name, write, field = TARGETS.get(target, (target, "{:g}".format, None))
+    asked = getattr(recommendation.request, field) if field else None
+    median = prediction.quantiles.get(0.5)
+    return [
+        name,
+        "" if asked is None else write(asked),
+        write(prediction.safe),
+        write(prediction.lean),
+        "" if median is None else write(median),
+        ", ".join(write(step) for step in prediction.ladder),
+    ]
+
+
+def _name(target: str) -> str:
+    return TARGETS[target][0] if target in TARGETS else target

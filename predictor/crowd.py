@@ -1,0 +1,211 @@
+"""The crowd: one model a target, trained on a log, that recommends for a job and learns from each job that ends."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from crowdrun.data.errors import ModelError, NotEnoughDataError
+from crowdrun.data.job import JobRequest, Recommendation, TargetPrediction
+from crowdrun.predictor.features import Features, assemble, category_row, numeric_row, request_row
+from crowdrun.predictor.history import Key, keys_of
+from crowdrun.predictor.learning_log import LearningLog, in_end_order, worth_learning
+from crowdrun.predictor.quantiles import LEVELS, Array, pinball
+from crowdrun.predictor.recommend import evidence_of, prediction_of, sentences
+from crowdrun.predictor.replay import replay
+from crowdrun.predictor.sizing import USUAL_RISK, lean_log2
+from crowdrun.predictor.target import TARGETS
+from crowdrun.predictor.target_file import load_target, save_target
+from crowdrun.predictor.target_model import FEWEST_JOBS, TargetModel
+
+#: How often the members are fitted on a part of the log, to learn weights and calibration from predictions made in advance.
+REHEARSALS = 6
+MEDIAN = LEVELS.tolist().index(0.5)
+CROWD_FILE = "crowd.json"
+
+
+class Crowd:
+    """What is published and served.
+
+    summary: data range, row counts, members and figures, as JSON can hold them.
+    """
+
+    def __init__(
+        self, models: Mapping[str, TargetModel], abstained: Mapping[str, str], summary: Mapping[str, Any]
+    ) -> None:
+        self.models = dict(models)
+        #: Target -> why the log could not teach it.
+        self.abstained = dict(abstained)
+        self.summary = dict(summary)
+        self.model_id: str | None = None
+
+    @classmethod
+    def train(cls, jobs: pd.DataFrame, *, seed: int = 0, progress: Callable[[str, float], None] | None = None) -> Self:
+        """Learn from a job history (canonical columns, `data/columns.py`); progress is told the target and the share done.
+
+        Raises:
+            NotEnoughDataError: no target has enough labelled jobs.
+        """
+        log = LearningLog.of(jobs)
+        models: dict[str, TargetModel] = {}
+        abstained: dict[str, str] = {}
+        figures: dict[str, Any] = {}
+        for target in TARGETS:
+            reason = worth_learning(log, target, FEWEST_JOBS)
+            if reason:
+                abstained[target.name] = reason
+                continue
+
+            def tell(share: float, name: str = target.name) -> None:
+                if progress:
+                    progress(name, share)
+
+            rehearsed = replay(log, target, refits=REHEARSALS, risk=USUAL_RISK, seed=seed, progress=tell)
+            rows = in_end_order(log, np.flatnonzero(~np.isnan(rehearsed.value_log2) & np.isfinite(log.end_time)))
+            model = rehearsed.model
+            model.fit(rehearsed.features.rows(rows), rehearsed.value_log2[rows])
+            models[target.name] = model
+            scored = rehearsed.predicted & log.measured(target)
+            figures[target.name] = {
+                "labelled": len(rows),
+                "scored": int(scored.sum()),
+                "pinball_log2": _rounded(pinball(rehearsed.calibrated[scored], rehearsed.value_log2[scored])),
+                "safe_failures": _rounded((rehearsed.value_log2 > rehearsed.safe_log2)[scored]),
+            }
+        if not models:
+            raise NotEnoughDataError(
+                "the job history cannot teach any target: "
+                + "; ".join(f"{name}: {reason}" for name, reason in abstained.items())
+                + "; ingest a longer log with `crowdrun ingest LOG`"
+            )
+        submitted = log.submit_time[np.isfinite(log.submit_time)]
+        summary = {
+            "jobs": len(log),
+            "first_submit_time": float(submitted.min()),
+            "last_submit_time": float(submitted.max()),
+            "users": int(log.jobs["user"].nunique()) if "user" in log.jobs else 0,
+            "members": list(next(iter(models.values())).learners),
+            "targets": figures,
+            "abstained": abstained,
+        }
+        return cls(models, abstained, summary)
+
+    def recommend(self, request: JobRequest, risk: float = USUAL_RISK) -> Recommendation:
+        """What to ask for this job, so that over all jobs at most this share of them needs more."""
+        return self.recommend_many([request], risk)[0]
+
+    def recommend_many(self, requests: Sequence[JobRequest], risk: float = USUAL_RISK) -> list[Recommendation]:
+        """The same for many jobs at once, none of which learns from another."""
+        parts = [_Asked(request) for request in requests]
+        predictions: list[dict[str, TargetPrediction]] = [{} for _ in requests]
+        abstained: list[dict[str, str]] = [dict(self.abstained) for _ in requests]
+        reasons: list[list[str]] = [[] for _ in requests]
+        for name, model in self.models.items():
+            for row, prediction in enumerate(_predict(model, parts, risk)):
+                if prediction.evidence is None:
+                    who = f"user {requests[row].user}" if requests[row].user else "this user"
+                    abstained[row][name] = f"no ended job of {who} or the same group; keep your own request"
+                else:
+                    predictions[row][name] = prediction
+                    reasons[row] += sentences(model.target, requests[row], prediction)
+        return [
+            Recommendation(
+                request=request, risk=risk, predictions=said, abstained=missing, reasons=tuple(why),
+                model_id=self.model_id,
+            )
+            for request, said, missing, why in zip(requests, predictions, abstained, reasons, strict=True)
+        ]  # fmt: skip
+
+    def observe(self, job: Mapping[str, Any]) -> None:
+        """Learn from one job that ended (canonical columns): how good its prediction was, and its own figures."""
+        log = LearningLog.of(pd.DataFrame([dict(job)]))
+        part = _Asked(log.requests[0])
+        for model in self.models.values():
+            value = float(log.values_log2(model.target)[0])
+            if np.isnan(value) or not np.isfinite(log.end_time[0]):
+                continue
+            members, combined, calibrated, groups = _distributions(model, [part])
+            safe = float(model.safe(calibrated, USUAL_RISK)[0])
+            model.observe(groups[0], members[:, 0], combined[0], value)
+            model.budget.observe(failed=value > safe, risk=USUAL_RISK)
+            model.history.observe(part.keys, value, float(log.end_time[0]))
+
+    def save(self, folder: Path) -> None:
+        """Write everything into an existing, empty folder: npz and JSON alone."""
+        for name, model in self.models.items():
+            save_target(model, folder / name)
+        content = {"targets": list(self.models), "abstained": self.abstained, "summary": self.summary}
+        (folder / CROWD_FILE).write_text(json.dumps(content, indent=1), "utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The crowd that `save` wrote; neither scikit-learn, xgboost nor torch is imported.
+
+        Raises:
+            ModelError: a file is missing or cannot be read.
+        """
+        try:
+            content = json.loads((folder / CROWD_FILE).read_text("utf-8"))
+            models = {name: load_target(folder / name) for name in content["targets"]}
+            return cls(models, content["abstained"], content["summary"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"cannot read {folder / CROWD_FILE}: {error}; publish the model anew") from error
+
+
+class _Asked:
+    """A request with what every target looks at."""
+
+    def __init__(self, request: JobRequest) -> None:
+        self.request = request
+        self.keys: tuple[Key | None, ...] = keys_of(request)
+        self.row = request_row(request)
+        self.categories = category_row(request)
+
+
+def _features(model: TargetModel, parts: Sequence[_Asked]) -> Features:
+    rows = [
+        numeric_row(part.row, part.keys, model.history, part.request.submit_time or model.history.newest_time)
+        for part in parts
+    ]
+    return assemble(rows, [part.categories for part in parts], model.target)
+
+
+def _distributions(model: TargetModel, parts: Sequence[_Asked]) -> tuple[Array, Array, Array, list[int]]:
+    """Members' (m, n, levels), combined and calibrated (n, levels) distributions, and the groups."""
+    features = _features(model, parts)
+    bound = _bounds(model, parts)
+    groups = [model.target.group(float(anchor)) for anchor in features.anchor]
+    members = model.members(features, bound)
+    combined = model.combine(members, groups)
+    return members, combined, model.calibrate(combined, groups, bound), groups
+
+
+def _bounds(model: TargetModel, parts: Sequence[_Asked]) -> Array:
+    column = model.target.request_column
+    asked = [getattr(part.request, column) if column else None for part in parts]
+    fewest = 0 if model.target.offset else 1e-9
+    return np.array(
+        [np.nan if value is None or value < fewest else model.target.to_log2(np.array(value)) for value in asked],
+        dtype=np.float64,
+    )
+
+
+def _predict(model: TargetModel, parts: Sequence[_Asked], risk: float) -> list[TargetPrediction]:
+    members, _, calibrated, groups = _distributions(model, parts)
+    safe = model.safe(calibrated, risk)
+    lean = np.fmin(lean_log2(calibrated, model.target), safe)
+    medians = model.target.from_log2(members[:, :, MEDIAN])
+    said = []
+    for row, part in enumerate(parts):
+        weight = model.weights.of(groups[row])
+        named = {name: (float(medians[place, row]), float(weight[place])) for place, name in enumerate(model.learners)}
+        evidence = evidence_of(model.target, model.history, part.keys)
+        said.append(prediction_of(model.target, calibrated[row], float(safe[row]), float(lean[row]), named, evidence))
+    return said
+
+
+def _rounded(values: Array) -> float | None:
+    return round(float(np.mean(values)), 4) if np.size(values) else None

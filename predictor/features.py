@@ -1,0 +1,146 @@
+"""What a prediction may look at: the request, its words, the clock, and what jobs like it that had ended used.
+
+All of it is known at submit time. Values of the target's history are given relative to an **anchor** (the running mean
+of the closest relation that has a history), and learners predict log2 of (value / anchor): what a tree learns of one
+family then holds for families of another size.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crowdrun.data.job import JobRequest
+from crowdrun.predictor.history import RELATIONS, STATISTICS, History, Key
+from crowdrun.predictor.quantiles import Array
+from crowdrun.predictor.target import Target
+
+#: Buckets for the words of the command, name and directory, and for the numbers of its flags (`--batch-size 64`).
+WORD_BUCKETS = 12
+NUMBER_BUCKETS = 8
+LARGEST_FLAG_NUMBER = 1e18
+#: Buckets of each category for learners with embeddings; unseen users and names share a bucket with seen ones.
+CATEGORY_BUCKETS = 64
+
+REQUEST_NAMES: tuple[str, ...] = (
+    "log2_req_mem_mb", "log2_req_cpus", "log2_req_nodes", "log2_req_gpus", "log2_timelimit_s",
+    "log2_params_m", "log2_batch_size", "hour_of_day", "day_of_week",
+)  # fmt: skip
+WORD_NAMES = tuple(f"words_{i}" for i in range(WORD_BUCKETS)) + tuple(f"number_{i}" for i in range(NUMBER_BUCKETS))
+HISTORY_NAMES = tuple(f"{statistic} ({relation})" for relation in RELATIONS for statistic in STATISTICS)
+NUMERIC_NAMES = (*REQUEST_NAMES, *WORD_NAMES, "request_to_anchor", "anchor_log2", "anchor_relation", *HISTORY_NAMES)
+CATEGORY_NAMES: tuple[str, ...] = ("user", "account", "partition", "job_name", "command", "gpu_type")
+
+_FIRST_HISTORY = len(NUMERIC_NAMES) - len(HISTORY_NAMES)
+#: Columns that hold values of the target, to be given relative to the anchor.
+_RELATIVE = np.array(
+    [
+        _FIRST_HISTORY + relation * len(STATISTICS) + place
+        for relation in range(len(RELATIONS))
+        for place in range(2, len(STATISTICS))
+    ]
+)
+_MEAN = [_FIRST_HISTORY + relation * len(STATISTICS) + STATISTICS.index("mean") for relation in range(len(RELATIONS))]
+_WORD = re.compile(r"[A-Za-z]{2,}")
+_FLAG_NUMBER = re.compile(r"-{1,2}([A-Za-z][\w-]*)[ =](\d+(?:\.\d+)?)(?![\w.])")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Features of n jobs for one target."""
+
+    #: (n, len(NUMERIC_NAMES)) float32, NaN where unknown.
+    numeric: NDArray[np.float32]
+    #: (n, len(CATEGORY_NAMES)) int32 in [0, CATEGORY_BUCKETS).
+    categories: NDArray[np.int32]
+    #: (n,) log2 of the target that values are relative to.
+    anchor: Array
+
+    def __len__(self) -> int:
+        return len(self.anchor)
+
+    def rows(self, index: NDArray[np.intp] | slice) -> "Features":
+        return Features(numeric=self.numeric[index], categories=self.categories[index], anchor=self.anchor[index])
+
+
+def request_row(request: JobRequest) -> list[float]:
+    """The part of a row that speaks of the request alone: REQUEST_NAMES and WORD_NAMES."""
+    now = request.submit_time or 0.0
+    return [
+        _log2(request.req_mem_mb),
+        _log2(request.req_cpus),
+        _log2(request.req_nodes),
+        _log2(None if request.req_gpus is None else request.req_gpus + 1),
+        _log2(request.timelimit_s),
+        _log2(request.params_m),
+        _log2(request.batch_size),
+        now % 86400 / 3600,
+        # The epoch began on a Thursday; 0 is Monday.
+        float((now // 86400 + 3) % 7),
+        *_words(request),
+    ]
+
+
+def category_row(request: JobRequest) -> list[int]:
+    """CATEGORY_NAMES as stable hashes."""
+    texts = (
+        request.user, request.account or request.group, request.partition, request.job_name, request.command,
+        request.gpu_type,
+    )  # fmt: skip
+    return [crc32(re.sub(r"\d+", "#", text).encode()) % CATEGORY_BUCKETS if text else 0 for text in texts]
+
+
+def numeric_row(request_part: Sequence[float], keys: Sequence[Key | None], history: History, now: float) -> list[float]:
+    """One row of NUMERIC_NAMES, its values of the target still absolute (see `assemble`)."""
+    return [*request_part, math.nan, math.nan, math.nan, *history.statistics(keys, now)]
+
+
+def assemble(rows: Sequence[Sequence[float]], categories: Sequence[Sequence[int]], target: Target) -> Features:
+    """Features from rows of `numeric_row`: finds each row's anchor and makes the values relative to it."""
+    numeric = np.array(rows, dtype=np.float64).reshape(-1, len(NUMERIC_NAMES))
+    means = numeric[:, _MEAN]
+    known = ~np.isnan(means)
+    relation = np.where(known.any(axis=1), known.argmax(axis=1), len(RELATIONS))
+    filled = np.column_stack([means, np.full(len(numeric), target.first_anchor_log2)])
+    anchor: Array = filled[np.arange(len(numeric)), relation]
+    numeric[:, _RELATIVE] -= anchor[:, None]
+    if target.request_column:
+        numeric[:, _column("request_to_anchor")] = numeric[:, _REQUEST_OF[target.request_column]] - anchor
+    numeric[:, _column("anchor_log2")] = anchor
+    numeric[:, _column("anchor_relation")] = relation
+    return Features(
+        numeric=numeric.astype(np.float32),
+        categories=np.array(categories, dtype=np.int32).reshape(-1, len(CATEGORY_NAMES)),
+        anchor=anchor,
+    )
+
+
+def _column(name: str) -> int:
+    return NUMERIC_NAMES.index(name)
+
+
+_REQUEST_OF = {
+    "req_mem_mb": _column("log2_req_mem_mb"),
+    "timelimit_s": _column("log2_timelimit_s"),
+    "req_gpus": _column("log2_req_gpus"),
+}
+
+
+def _log2(value: float | None) -> float:
+    return math.log2(value) if value else math.nan
+
+
+def _words(request: JobRequest) -> list[float]:
+    buckets = [0.0] * WORD_BUCKETS
+    numbers = [math.nan] * NUMBER_BUCKETS
+    text = f"{request.command or ''} {request.job_name or ''} {request.work_dir or ''}"
+    for word in set(_WORD.findall(text)):
+        buckets[crc32(word.encode()) % WORD_BUCKETS] += 1.0
+    for flag, number in _FLAG_NUMBER.findall(request.command or ""):
+        # A flag of hundreds of digits is no number, and infinity would spoil a fit.
+        numbers[crc32(flag.encode()) % NUMBER_BUCKETS] = math.log2(1 + min(float(number), LARGEST_FLAG_NUMBER))
+    return buckets + numbers

@@ -1,0 +1,74 @@
+"""Instance-based: the nearest past jobs by the distance of their features, as Karnak does.
+
+Source: Smith, "Prediction Services for Distributed Computing", IPDPS 2007 (the query distance over a job's features;
+its instance-based predictor is what Karnak served on XSEDE).
+"""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crowdrun.predictor.arrays import load_arrays
+from crowdrun.predictor.features import CATEGORY_BUCKETS, CATEGORY_NAMES, Features
+from crowdrun.predictor.learner import Learner
+from crowdrun.predictor.learners.scaling import Scaling
+from crowdrun.predictor.quantiles import LEVELS, Array
+
+#: Jobs that are remembered, the newest; more neighbours than that are neither nearer nor fresher.
+REMEMBERED = 6000
+NEIGHBOURS = 32
+#: A category is a random point of this many dimensions: two different ones are about sqrt(2 * weight) apart.
+CATEGORY_DIMENSIONS = 6
+CATEGORY_WEIGHT = 4.0
+_CATEGORY_POINTS: Array = np.sqrt(CATEGORY_WEIGHT / CATEGORY_DIMENSIONS) * np.random.default_rng(0).normal(
+    size=(len(CATEGORY_NAMES), CATEGORY_BUCKETS, CATEGORY_DIMENSIONS)
+)
+_BLOCK = 512
+
+
+class Neighbours(Learner):
+    name = "neighbours"
+
+    def fit(self, features: Features, target: Array) -> None:
+        self._scaling = Scaling.of(features)
+        self._remember(self._place(features), target)
+
+    def predict(self, features: Features) -> Array:
+        count = min(NEIGHBOURS, len(self._target))
+        # The middle of the i-th of n sorted values is level (i + 1/2) / n: the ends are the extremes seen.
+        places = np.clip(LEVELS * count - 0.5, 0, count - 1)
+        low = np.floor(places).astype(int)
+        high, share = np.minimum(low + 1, count - 1), places - low
+        result = np.empty((len(features), len(LEVELS)))
+        for start in range(0, len(features), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            asked = self._place(features.rows(block))
+            distance = self._squares - 2 * asked @ self._points.T
+            nearest = np.argpartition(distance, count - 1, axis=1)[:, :count]
+            values = np.sort(self._target[nearest], axis=1)
+            result[block] = values[:, low] * (1 - share) + values[:, high] * share
+        return result
+
+    def update(self, features: Features, target: Array) -> None:
+        self._remember(np.concatenate([self._points, self._place(features)]), np.concatenate([self._target, target]))
+
+    def _remember(self, points: NDArray[np.float32], target: Array) -> None:
+        self._points, self._target = points[-REMEMBERED:], target[-REMEMBERED:]
+        self._squares = (self._points**2).sum(axis=1)
+
+    def _place(self, features: Features) -> NDArray[np.float32]:
+        words = _CATEGORY_POINTS[np.arange(len(CATEGORY_NAMES)), features.categories].reshape(len(features), -1)
+        return np.hstack([self._scaling.apply(features), words]).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        np.savez(folder / "neighbours.npz", points=self._points, target=self._target, **self._scaling.arrays())  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        arrays = load_arrays(folder / "neighbours.npz")
+        learner = cls()
+        learner._scaling = Scaling.from_arrays(arrays)
+        learner._remember(arrays["points"].astype(np.float32), arrays["target"].astype(np.float64))
+        return learner

@@ -1,0 +1,76 @@
+"""Last k of the same key: what the closest past jobs used, with the margins that such a guess needed so far.
+
+The maximum of the last values of the closest relation is the guess (Tsafrir, Etsion, Feitelson, "Backfilling Using
+System-Generated Predictions Rather than User Runtime Estimates", IEEE TPDS 2007, uses the last two); its distribution
+is that of the errors of the same guess on past jobs with as much history.
+"""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from crowdrun.predictor.arrays import load_arrays
+from crowdrun.predictor.features import HISTORY_NAMES, NUMERIC_NAMES, Features
+from crowdrun.predictor.history import RELATIONS, STATISTICS
+from crowdrun.predictor.learner import Learner
+from crowdrun.predictor.quantiles import LEVELS, Array
+
+#: Classes of how many values the closest relation has: 1, 2, 3-4, 5-8, 9-16, more.
+COUNT_EDGES = np.log2(1 + np.array([1, 2, 4, 8, 16])) + 1e-6
+_CELLS = (len(RELATIONS) + 1, len(COUNT_EDGES) + 1)
+#: Errors of the wider class that a class starts from, so that a class with few errors is not overconfident.
+BORROWED = 20
+
+
+class Recent(Learner):
+    name = "recent"
+
+    def fit(self, features: Features, target: Array) -> None:
+        relation, count, guess = _closest(features)
+        error = target - guess
+        everything = np.quantile(error, LEVELS)
+        self._quantiles = np.empty((*_CELLS, len(LEVELS)))
+        for r in range(_CELLS[0]):
+            of_relation = error[relation == r]
+            wide = _blend(of_relation, everything)
+            for c in range(_CELLS[1]):
+                self._quantiles[r, c] = _blend(of_relation[count[relation == r] == c], wide)
+
+    def predict(self, features: Features) -> Array:
+        relation, count, guess = _closest(features)
+        result: Array = guess[:, None] + self._quantiles[relation, count]
+        return result
+
+    def save(self, folder: Path) -> None:
+        np.savez(folder / "recent.npz", quantiles=self._quantiles)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        learner = cls()
+        learner._quantiles = load_arrays(folder / "recent.npz")["quantiles"].astype(np.float64)
+        return learner
+
+
+def _blend(errors: Array, wider: Array) -> Array:
+    if not len(errors):
+        return wider
+    share = len(errors) / (len(errors) + BORROWED)
+    result: Array = share * np.quantile(errors, LEVELS) + (1 - share) * wider
+    return result
+
+
+_HIGHEST = np.array([NUMERIC_NAMES.index(f"highest_of_5 ({relation})") for relation in RELATIONS])
+_COUNT = np.array([NUMERIC_NAMES.index(f"count ({relation})") for relation in RELATIONS])
+_RELATION = NUMERIC_NAMES.index("anchor_relation")
+assert len(HISTORY_NAMES) == len(RELATIONS) * len(STATISTICS)
+
+
+def _closest(features: Features) -> tuple[np.ndarray, np.ndarray, Array]:
+    """The closest relation (len(RELATIONS) for none), its class of count, and the guess, relative to the anchor."""
+    relation = features.numeric[:, _RELATION].astype(np.intp)
+    rows = np.arange(len(features))
+    reach = np.minimum(relation, len(RELATIONS) - 1)
+    count = np.searchsorted(COUNT_EDGES, features.numeric[rows, _COUNT[reach]])
+    guess = np.nan_to_num(features.numeric[rows, _HIGHEST[reach]].astype(np.float64), nan=0.0)
+    return relation, count, guess

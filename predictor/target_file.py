@@ -1,0 +1,67 @@
+"""One target's model on disk: a folder with the members, the history, and the records of weights and calibration."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from crowdrun.data.errors import ModelError
+from crowdrun.predictor.arrays import load_arrays
+from crowdrun.predictor.calibration import Calibration
+from crowdrun.predictor.history_file import load_history, save_history
+from crowdrun.predictor.learners.registry import LEARNERS
+from crowdrun.predictor.sizing import RiskBudget
+from crowdrun.predictor.target import TARGETS_BY_NAME
+from crowdrun.predictor.target_model import TargetModel
+from crowdrun.predictor.weights import Weights
+
+RECORD_FILE = "record.npz"
+NAMES_FILE = "target.json"
+
+
+def save_target(model: TargetModel, folder: Path) -> None:
+    """Write the model into a folder that is made here."""
+    folder.mkdir()
+    # So that what is loaded answers as this model does.
+    model.calibration.refresh()
+    names = {"target": model.target.name, "seed": model.seed, "members": list(model.learners)}
+    (folder / NAMES_FILE).write_text(json.dumps(names), "utf-8")
+    save_history(model.history, folder)
+    np.savez_compressed(
+        folder / RECORD_FILE,
+        loss=model.weights.loss,
+        count=model.weights.count,
+        scores=np.array(model.calibration.scores, dtype=np.float64),
+        groups=np.array(model.calibration.groups, dtype=np.int64),
+        risk_ratio=np.array(model.budget.ratio),
+    )
+    for name, learner in model.learners.items():
+        (folder / name).mkdir()
+        learner.save(folder / name)
+
+
+def load_target(folder: Path) -> TargetModel:
+    """The model that `save_target` wrote.
+
+    Raises:
+        ModelError: a file is missing, cannot be read, or names a target or member that is not known.
+    """
+    try:
+        names = json.loads((folder / NAMES_FILE).read_text("utf-8"))
+        target, members = TARGETS_BY_NAME[names["target"]], [(name, LEARNERS[name]) for name in names["members"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"cannot read {folder / NAMES_FILE}: {error}; publish the model anew") from error
+    record = load_arrays(folder / RECORD_FILE)
+    weights = Weights(len(members))
+    weights.loss, weights.count = record["loss"].astype(np.float64), record["count"].astype(np.float64)
+    calibration = Calibration()
+    calibration.scores, calibration.groups = record["scores"].tolist(), record["groups"].tolist()
+    return TargetModel(
+        target=target,
+        seed=int(names["seed"]),
+        learners={name: learner.load(folder / name) for name, learner in members},
+        history=load_history(folder),
+        weights=weights,
+        calibration=calibration,
+        budget=RiskBudget(ratio=float(record["risk_ratio"])),
+    )

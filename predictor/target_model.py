@@ -1,0 +1,80 @@
+"""All that the crowd keeps for one target: histories, members, weights and calibration."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import import_module
+
+import numpy as np
+
+from crowdrun.predictor.calibration import Calibration
+from crowdrun.predictor.features import Features
+from crowdrun.predictor.history import History
+from crowdrun.predictor.learner import Learner
+from crowdrun.predictor.learners.registry import LEARNERS
+from crowdrun.predictor.quantiles import Array, at_logit, logit_of, mixture, pinball, truncate
+from crowdrun.predictor.sizing import RiskBudget, safe_log2
+from crowdrun.predictor.target import Target
+from crowdrun.predictor.weights import Weights
+
+#: Fewer labelled jobs than this teach nothing.
+FEWEST_JOBS = 30
+
+
+@dataclass(kw_only=True)
+class TargetModel:
+    """The crowd for one target."""
+
+    target: Target
+    seed: int = 0
+    learners: dict[str, Learner] = field(default_factory=dict)
+    history: History = field(default_factory=History)
+    weights: Weights = field(default_factory=lambda: Weights(len(LEARNERS)))
+    calibration: Calibration = field(default_factory=Calibration)
+    budget: RiskBudget = field(default_factory=RiskBudget)
+
+    def fit(self, features: Features, value_log2: Array) -> None:
+        """Fit every member anew; rows in the order in which the jobs ended."""
+        relative = value_log2 - features.anchor
+        learners = {name: learner(self.seed) for name, learner in LEARNERS.items()}
+        # Imported one after the other (two threads in one import trip over each other), then fitted side by side:
+        # the libraries leave the interpreter's lock while they fit.
+        for learner in learners.values():
+            if learner.fits_with:
+                import_module(learner.fits_with)
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            list(pool.map(lambda learner: learner.fit(features, relative), learners.values()))
+        self.learners = learners
+
+    def members(self, features: Features, bound_log2: Array) -> Array:
+        """The members' own distributions, log2, none above the bound: (members, n, levels).
+
+        bound_log2: (n,), NaN for none.
+        """
+        predictions = []
+        for learner in self.learners.values():
+            quantiles = learner.predict(features) + features.anchor[:, None]
+            predictions.append(truncate(quantiles, bound_log2) if self.target.capped_at_request else quantiles)
+        return np.stack(predictions)
+
+    def combine(self, members: Array, groups: Sequence[int]) -> Array:
+        """The crowd's raw distributions: the members', mixed by weight. (members, n, levels) -> (n, levels)."""
+        return mixture(members, np.stack([self.weights.of(group) for group in groups], axis=1))
+
+    def calibrate(self, combined: Array, groups: Sequence[int], bound_log2: Array) -> Array:
+        """Distributions whose levels are kept by the jobs to come: (n, levels)."""
+        logits = np.stack([self.calibration.logits(group) for group in groups])
+        return self._capped(at_logit(combined, logits), bound_log2[:, None])
+
+    def safe(self, calibrated: Array, risk: float) -> Array:
+        """(n,) log2 of the allocation that keeps the risk over all jobs."""
+        ceiling = np.full(len(calibrated), self.budget.ceiling(risk))
+        return safe_log2(calibrated, self.target, risk, ceiling)
+
+    def _capped(self, quantiles: Array, bound_log2: Array) -> Array:
+        return np.fmin(quantiles, bound_log2) if self.target.capped_at_request else quantiles
+
+    def observe(self, group: int, members: Array, combined: Array, value_log2: float) -> None:
+        """Learn from one ended job how good its prediction was. members: (members, levels); combined: (levels,)."""
+        self.weights.observe(group, pinball(members, np.array(value_log2)))
+        self.calibration.observe(group, float(logit_of(combined[None], np.array([value_log2]))[0]))

@@ -1,0 +1,106 @@
+"""Fixtures for the services that some tests need: absent, a test is skipped with the reason; in CI it fails."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from crowdrun.data.columns import SCHEMA
+
+if TYPE_CHECKING:
+    from crowdrun.predictor.crowd import Crowd
+
+
+def _absent(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must have it: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def crowdrun_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder of the test's own, so that no test touches the user's state."""
+    home = tmp_path / "crowdrun-home"
+    for variable in ("STORE", "URL", "RISK", "CONFIG"):
+        monkeypatch.delenv(f"CROWDRUN_{variable}", raising=False)
+    monkeypatch.setenv("CROWDRUN_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def slurm() -> str:
+    """The name of a real Slurm cluster that answers."""
+    if not shutil.which("sbatch"):
+        _absent("sbatch is not on the PATH")
+    answer = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=30)
+    if " is UP" not in answer.stdout:
+        _absent(f"no Slurm controller answers: {answer.stdout.strip() or answer.stderr.strip()}")
+    return "slurm"
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> str:
+    """The address of a PostgreSQL database that tests may write to, from CROWDRUN_TEST_POSTGRESQL."""
+    url = os.environ.get("CROWDRUN_TEST_POSTGRESQL")
+    if not url:
+        _absent("CROWDRUN_TEST_POSTGRESQL is not set to the address of a PostgreSQL database")
+    assert url
+    return url
+
+
+@pytest.fixture(scope="session")
+def traces() -> Path:
+    """The folder of public traces, from CROWDRUN_TRACES."""
+    folder = os.environ.get("CROWDRUN_TRACES")
+    if not folder or not Path(folder).is_dir():
+        _absent("CROWDRUN_TRACES is not set to a folder of traces")
+    assert folder
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def job_log() -> pd.DataFrame:
+    """600 jobs of 5 users in canonical columns, two minutes apart; what they need depends on user and name."""
+    rng = np.random.default_rng(7)
+    rows = []
+    for number in range(600):
+        user, family = number % 5, int(rng.integers(3))
+        submit = 1.7e9 + 120.0 * number
+        run_time = float(60 * (1 + family) * rng.lognormal(0, 0.2))
+        rows.append(
+            {
+                "job_id": str(1000 + number),
+                "user": f"user{user}",
+                "group": f"group{user % 2}",
+                "partition": "batch",
+                "job_name": f"train{'abc'[family]}-{number}",
+                "submit_time": submit,
+                "start_time": submit + 5,
+                "end_time": submit + 5 + run_time,
+                "req_nodes": 1,
+                "req_cpus": 4,
+                "req_mem_mb": 16384.0,
+                "req_gpus": family,
+                "timelimit_s": 3600.0,
+                "state": "COMPLETED",
+                "exit_code": "0:0",
+                "peak_mem_mb": float(500 * (1 + user) * 2**family * rng.lognormal(0, 0.1)),
+                "alloc_gpus": family,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=SCHEMA).to_pandas()
+
+
+@pytest.fixture(scope="session")
+def crowd(job_log: pd.DataFrame) -> "Crowd":
+    """A crowd that was trained on `job_log`; tests do not change it."""
+    # Brings the training libraries in, which most tests do without.
+    from crowdrun.predictor.crowd import Crowd
+
+    return Crowd.train(job_log, seed=0)

@@ -1,0 +1,108 @@
+"""Runs on the real Slurm."""
+
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from crowdrun.data.errors import LaunchError
+from crowdrun.data.job import JobOutcome, JobRequest
+from crowdrun.training.attempts import run_job
+from crowdrun.training.job import Job, Resources, command_job, load_job
+from crowdrun.training.launch import slurm_client
+from crowdrun.training.launch.slurm import SlurmLauncher
+from crowdrun.training.runs import RunRecord
+
+pytestmark = pytest.mark.slurm
+
+EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "digits.toml"
+Kept = list[tuple[JobRequest, JobOutcome]]
+
+
+def job_of(code: str, folder: Path, **resources: float) -> Job:
+    command = [sys.executable, "-S", "-c", textwrap.dedent(code)]
+    return replace(command_job(command, work_dir=folder, name="test"), resources=Resources(**resources))  # type: ignore[arg-type]
+
+
+def run(folder: Path, job: Job, attempts: int = 2) -> tuple[RunRecord, Kept]:
+    kept: Kept = []
+    record = run_job(
+        job,
+        SlurmLauncher(),
+        runs_dir=folder / "runs",
+        recommend=lambda request: None,
+        keep=lambda request, outcome: kept.append((request, outcome)),
+        attempts=attempts,
+    )
+    return record, kept
+
+
+def test_an_out_of_memory_death_under_slurm_climbs_the_ladder(slurm: str, tmp_path: Path) -> None:
+    code = """
+        import time
+        held = []
+        for _ in range(20): held.append(bytearray(10 << 20)); time.sleep(0.1)
+    """
+    record, kept = run(tmp_path, job_of(code, tmp_path, mem_mb=120))
+    assert [(request.req_mem_mb, outcome.state) for request, outcome in kept] == [
+        (120, "OUT_OF_MEMORY"),
+        (240, "COMPLETED"),
+    ]
+    last = kept[-1][1]
+    assert last.peak_mem_mb
+    assert 195 < last.peak_mem_mb < 240
+    assert record.status == 0
+
+
+def test_the_outcome_is_that_of_the_schedulers_log(slurm: str, tmp_path: Path) -> None:
+    record, kept = run(tmp_path, job_of("print('hello'); raise SystemExit(3)", tmp_path, mem_mb=100, timelimit_s=90))
+    [(request, outcome)] = kept
+    assert request.job_id
+    [job, *_] = slurm_client.account(request.job_id)
+    assert (job.state, job.exit_code, job.submit_time, job.start_time) == (
+        "FAILED",
+        "3:0",
+        request.submit_time,
+        outcome.start_time,
+    )
+    assert (outcome.state, outcome.exit_code, record.status) == ("FAILED", "3:0", 3)
+    assert "hello" in (record.folder / "attempt-1" / "slurm.out").read_text()
+
+
+def test_a_task_trains_on_two_nodes(slurm: str, tmp_path: Path) -> None:
+    job = load_job(EXAMPLE, work_dir=tmp_path)
+    job = replace(job, resources=replace(job.resources, nodes=2, mem_mb=2400.0))
+    record, kept = run(tmp_path, job)
+    assert record.result, (record.folder / "attempt-1" / "output-0.log").read_text()
+    assert record.result["scores"]["accuracy"] > 0.97
+    assert kept[0][1].state == "COMPLETED"
+    assert all((record.folder / "attempt-1" / f"node-{node}.json").exists() for node in (0, 1))
+
+
+def test_a_run_that_is_told_to_stop_cancels_its_job(slurm: str, tmp_path: Path) -> None:
+    def stop() -> None:
+        samples = "runs/*/attempt-1/samples-0.jsonl"
+        for _ in range(600):
+            if any(tmp_path.glob(samples)):
+                break
+            time.sleep(0.1)
+        psutil.Process().terminate()
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    record, kept = run(tmp_path, job_of("import time; time.sleep(300)", tmp_path, mem_mb=100))
+    thread.join()
+    [(_, outcome)] = kept
+    assert (outcome.state, record.status) == ("CANCELLED", 130)
+
+
+def test_what_slurm_refuses_is_passed_on(slurm: str, tmp_path: Path) -> None:
+    job = job_of("pass", tmp_path)
+    job = replace(job, resources=Resources(partition="no-such-partition"))
+    with pytest.raises(LaunchError, match=r"sbatch refused .*invalid partition"):
+        run(tmp_path, job)

@@ -1,0 +1,112 @@
+"""On this machine: one supervisor, which keeps the memory limit of the plan, and what it starts."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+
+import psutil
+
+from crowdrun.data.errors import LaunchError
+from crowdrun.training import ending, outcome
+from crowdrun.training.cgroup import cgroup_memory
+from crowdrun.training.launch.base import Attempt, Ended, Launcher, Tick
+from crowdrun.training.launch.prepare import make_folder, order_of, shell_line, supervisor
+from crowdrun.training.launch.signals import raised_as_interrupts
+from crowdrun.training.launch.torchrun import defaults
+from crowdrun.training.measure import MB
+from crowdrun.training.order import Order, output_file, read_report, read_tail
+from crowdrun.training.plan import Machine
+from crowdrun.training.processes import MARK, sweep
+from crowdrun.training.supervise import GRACE_S
+
+_TICK_S = 0.5
+
+
+class LocalLauncher(Launcher):
+    """Runs attempts on this machine."""
+
+    name = "local"
+
+    def machine(self) -> Machine:
+        memory = psutil.virtual_memory().total / MB
+        return Machine(name=self.name, memory_mb=float(int(min(memory, cgroup_memory().limit_mb))), gpus=_gpus())
+
+    def text(self, attempt: Attempt) -> str:
+        variables = " ".join(f"{name}={value}" for name, value in self._added(attempt).items())
+        return f"{variables} \\\n{shell_line(supervisor(self._order(attempt)))}\n"
+
+    def run(self, attempt: Attempt, tick: Tick) -> Ended:
+        if attempt.job.resources.nodes > 1:
+            raise LaunchError(f"this is one machine, not {attempt.job.resources.nodes}; run with --on slurm")
+        order = self._order(attempt)
+        if attempt.job.task is None and not shutil.which(order.command[0]):
+            raise LaunchError(f"there is no program {order.command[0]!r}; give its path, or install it")
+        make_folder(attempt)
+        kills_before, start = cgroup_memory().oom_kills, time.time()
+        process = subprocess.Popen(
+            supervisor(order),
+            cwd=attempt.job.work_dir,
+            env={**self._added(attempt), **os.environ, MARK: attempt.mark},
+            start_new_session=True,  # Ctrl-C comes to us alone, and we pass it on
+        )
+        try:
+            _wait(process, tick)
+        finally:
+            sweep(attempt.mark)
+        return _ended(attempt, process.returncode, start, cgroup_memory().oom_kills - kills_before)
+
+    def _order(self, attempt: Attempt) -> Order:
+        return order_of(attempt, limit_mb=attempt.mem_mb, time_s=attempt.plan.timelimit_s)
+
+    def _added(self, attempt: Attempt) -> Mapping[str, str]:
+        return defaults(attempt.job, gpus=attempt.plan.gpus, cpus=os.cpu_count())
+
+
+def _gpus() -> int:
+    if not shutil.which("nvidia-smi"):
+        return 0
+    answer = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False)
+    return len(answer.stdout.splitlines()) if answer.returncode == 0 else 0
+
+
+def _wait(process: subprocess.Popen[bytes], tick: Tick) -> None:
+    """Until the supervisor has ended; an interrupt makes it end the job."""
+    try:
+        with raised_as_interrupts():
+            while True:
+                try:
+                    process.wait(_TICK_S)
+                    return
+                except subprocess.TimeoutExpired:
+                    tick()
+    except KeyboardInterrupt:
+        process.terminate()
+        try:
+            process.wait(2 * GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _ended(attempt: Attempt, code: int, start: float, oom_kills: int) -> Ended:
+    report = read_report(attempt.folder, 0)
+    if report:
+        state, cause, number, signal_number = report.state, report.cause, report.exit_code, report.signal
+        start = report.start_time
+    else:  # the supervisor itself was killed
+        number, signal_number = (0, -code) if code < 0 else (code, 0)
+        seen = read_tail(output_file(attempt.folder, 0))
+        end = ending.how_it_ended(number, signal_number, stopped_for=None, oom_kills=oom_kills, output=seen)
+        state, cause = end.state, ending.LOST if end.cause == ending.FAILED else end.cause
+    ended = outcome.outcome_of(
+        attempt.folder,
+        nodes=1,
+        start_time=start,
+        end_time=report.end_time if report else time.time(),
+        state=state,
+        exit_code=f"{number}:{signal_number}",
+        alloc_gpus=attempt.plan.gpus,
+    )
+    return Ended(job_id=attempt.mark, outcome=ended, cause=cause, status=ending.shell_status(number, signal_number))

@@ -1,0 +1,8 @@
+"""The files by which the runner and the ranks of a task talk, in the folder of the attempt."""
+
+#: What is to be trained; written before the ranks start.
+SPEC_FILE = "task.json"
+#: A line of JSON an epoch, from rank 0.
+PROGRESS_FILE = "progress.jsonl"
+#: Losses, scores, parameters and the memory of each rank, from rank 0, written last and whole.
+RESULT_FILE = "result.json"

@@ -1,0 +1,87 @@
+"""The folder of a run, and the record that tells its story.
+
+RUN_ID/
+    plan.json       what was asked for, recommended and planned
+    outcome.json    the whole record: each attempt, how it ended, what it held
+    attempt-1/      output, samples of memory, reports, logs of the ranks
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from crowdrun.data.durable import write_atomically
+from crowdrun.data.errors import LaunchError
+from crowdrun.data.job import JobOutcome, JobRequest, Recommendation
+from crowdrun.training.plan import Plan
+
+#: State -> exit status: 128 + SIGKILL and SIGINT as a shell says it, and that of `man 1 timeout`.
+STOPPED_STATUS = {"OUT_OF_MEMORY": 137, "TIMEOUT": 124, "CANCELLED": 130}
+
+PLAN_FILE, OUTCOME_FILE = "plan.json", "outcome.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptRecord:
+    """One attempt: what it was given, and what came of it."""
+
+    number: int
+    request: JobRequest
+    outcome: JobOutcome
+    cause: str | None
+    status: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """The story of a run."""
+
+    run_id: str
+    folder: Path
+    #: What the person asked for.
+    request: JobRequest
+    recommendation: Recommendation | None
+    plan: Plan
+    attempts: tuple[AttemptRecord, ...] = ()
+    #: What rank 0 of a task reported: losses, scores, parameters, memory of each rank.
+    result: Mapping[str, Any] | None = None
+
+    @property
+    def last(self) -> AttemptRecord:
+        return self.attempts[-1]
+
+    @property
+    def status(self) -> int:
+        """Exit status for a shell: that of the last attempt's command, or what says that it was stopped."""
+        stopped = STOPPED_STATUS.get(self.last.outcome.state or "")
+        return stopped or (0 if self.last.outcome.state == "COMPLETED" else self.last.status or 1)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2, default=str)
+
+
+def new_run_folder(runs_dir: Path, name: str, *, now: datetime | None = None) -> Path:
+    """Make the folder of a new run; its name is the run's id.
+
+    Raises:
+        LaunchError: it cannot be made.
+    """
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"
+    folder = runs_dir / f"{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}-{slug}-{secrets.token_hex(2)}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise LaunchError(
+            f"cannot make {folder}: {error.strerror}; set --home to a place that can be written"
+        ) from error
+    return folder
+
+
+def write_record(record: RunRecord, *, name: str = OUTCOME_FILE) -> None:
+    """Replace the record on the disk."""
+    write_atomically(record.folder / name, record.to_json().encode())
