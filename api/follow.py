@@ -44,7 +44,7 @@ class Follower:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Load the current model, and follow as long as the context lasts."""
+        """Load the current model, and follow as long as the context lasts; what it missed it learns meanwhile."""
         self.look()
         thread = threading.Thread(target=self._run, name="follow", daemon=True)
         thread.start()
@@ -74,7 +74,9 @@ class Follower:
         self._seen = mark
         try:
             live = LiveModel(self._models_dir, registry.current_id(self._models_dir))
-            live.learn(self._store)
+            if self._live:
+                # The one in use goes on answering until the new one knows what it knows.
+                live.learn(self._store)
         except CrowdrunError as error:
             self._trouble = str(error)
             kept = f"; model {self._live.model_id} stays in use" if self._live else ""
@@ -92,10 +94,12 @@ class Follower:
         return status.st_ino, status.st_mtime_ns
 
     def _run(self) -> None:
-        while not self._stop.wait(INTERVAL_S):
+        while True:
             try:
                 self.look()
                 self.learn()
             except Exception:
                 # The thread must live on: without it no other model would ever be noticed.
                 log.exception("the follower failed; it goes on")
+            if self._stop.wait(INTERVAL_S):
+                return

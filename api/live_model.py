@@ -14,8 +14,14 @@ from crowdrun.predictor import registry
 
 log = logging.getLogger("crowdrun.service")
 
-#: Jobs of a batch that are answered, or learnt from, before others get their turn.
-CHUNK = 256
+#: Jobs of a batch that are answered, and jobs that are learnt from, before others get their turn.
+ANSWER_CHUNK, LEARN_CHUNK = 256, 16
+#: Jobs that are read from the store at once.
+NEWS_LIMIT = 1000
+#: How long a caller waits for another that is learning already; that one takes the same jobs in.
+WAIT_S = 1.0
+#: For `learn(at_most=...)` of a command: a few seconds.
+SHORT_BACKLOG = 500
 
 
 class LiveModel:
@@ -44,28 +50,40 @@ class LiveModel:
         now = time.time()
         asked = [replace(request, submit_time=now) if request.submit_time is None else request for request in requests]
         answers: list[Recommendation] = []
-        for start in range(0, len(asked), CHUNK):
+        for start in range(0, len(asked), ANSWER_CHUNK):
             with self._lock:
-                answers += self._crowd.recommend_many(asked[start : start + CHUNK], risk)
+                answers += self._crowd.recommend_many(asked[start : start + ANSWER_CHUNK], risk)
         return answers
 
-    def learn(self, store: JobStore) -> int:
+    def learn(self, store: JobStore, *, at_most: int | None = None) -> int:
         """Learn from the jobs of which the store has heard the end since last time, and return how many.
+
+        With `at_most`, of a long backlog only the newest: a person who waits is not to wait for all of it. While
+        another thread is at it, this one leaves it to that.
 
         Raises:
             StoreError: it cannot be read; the next call goes on where this one stopped.
         """
-        learnt = 0
-        with self._learning:
-            last = store_follow.position(store)
-            # Trained elsewhere, or on another store: what is in this one already may be in the model.
-            self._position = last if self._position is None else min(self._position, last)
-            more = True
-            while more:
-                news = store_follow.ended_after(store, self._position, CHUNK)
-                self._observe(news.jobs)
-                self._position, more = news.position, news.more
-                learnt += len(news.jobs)
+        if not self._learning.acquire(timeout=WAIT_S):
+            return 0
+        try:
+            return self._catch_up(store, at_most)
+        finally:
+            self._learning.release()
+
+    def _catch_up(self, store: JobStore, at_most: int | None) -> int:
+        last = store_follow.position(store)
+        # Trained elsewhere, or on another store: what is in this one already may be in the model.
+        position = last if self._position is None else min(self._position, last)
+        if at_most is not None:
+            position = max(position, last - at_most)
+        learnt, more = 0, True
+        while more:
+            news = store_follow.ended_after(store, position, NEWS_LIMIT)
+            for start in range(0, len(news.jobs), LEARN_CHUNK):
+                self._observe(news.jobs[start : start + LEARN_CHUNK])
+            self._position = position = news.position
+            learnt, more = learnt + len(news.jobs), news.more
         return learnt
 
     def _observe(self, jobs: Sequence[dict[str, object]]) -> None:

@@ -174,7 +174,8 @@ class PredictionAnswer(BaseModel):
     """The predicted distribution of one target; memory in MB of 2^20 bytes, times in seconds."""
 
     quantiles: dict[str, float] = Field(description="probability -> value, calibrated", examples=[{"0.5": 3900.0}])
-    safe: float = Field(description="the risk of needing more is at most what was asked for")
+    safe: float = Field(description="over all jobs, the share that needs more is at most the risk that was asked for")
+    safe_risk: float = Field(description="the probability that this job needs more than `safe`")
     lean: float = Field(description="least expected wastage, a failed attempt costed")
     ladder: list[float] = Field(description="what to ask for after an attempt died for want of it, first retry first")
     members: dict[str, MemberAnswer]
@@ -185,6 +186,7 @@ class PredictionAnswer(BaseModel):
         return cls(
             quantiles={f"{level:g}": value for level, value in prediction.quantiles.items()},
             safe=prediction.safe,
+            safe_risk=prediction.safe_risk,
             lean=prediction.lean,
             ladder=list(prediction.ladder),
             members={name: MemberAnswer(median=m, weight=w) for name, (m, w) in prediction.members.items()},

@@ -13,6 +13,8 @@ from crowdrun.data.store import AddReport, JobStore
 
 #: What the store notes as the origin of jobs that came over REST.
 SOURCE = "rest"
+#: Jobs that the model learns from while their sender waits.
+LEARN_AT_ONCE = 100
 
 
 class Service:
@@ -51,7 +53,7 @@ class Service:
         return self.model.recommend(requests, risk or self._settings.risk)
 
     def record(self, jobs: Sequence[Mapping[str, Any]]) -> AddReport:
-        """Store jobs that ended; the model learns from those that are new before this returns.
+        """Store jobs that ended. The model learns from a few before this returns, from many in the background.
 
         Without a model the jobs are stored all the same, for `crowdrun retrain`.
 
@@ -59,7 +61,8 @@ class Service:
             StoreError: nothing was stored.
         """
         report = self._store.add_rows(jobs, source=SOURCE)
-        self._follower.learn()
+        if report.new <= LEARN_AT_ONCE:
+            self._follower.learn()
         return report
 
     def check(self) -> None:

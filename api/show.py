@@ -20,7 +20,8 @@ TARGETS: Mapping[str, tuple[str, Callable[[float], str], str | None]] = {
 def show_recommendation(recommendation: Recommendation, console: Console | None = None) -> None:
     """Print what to ask for, what is asked for, the retry ladder, the reasons, and what the request would waste."""
     console = console or Console(highlight=False)
-    console.print(_table(recommendation))
+    if recommendation.predictions:
+        console.print(_table(recommendation))
     for target, reason in recommendation.abstained.items():
         console.print(f"nothing is said of {_name(target)}: {reason}", markup=False)
     for reason in recommendation.reasons:

@@ -43,7 +43,7 @@ def run(
     jobs: pd.DataFrame, out: Path, *, risk: float = 0.05, seed: int = 0,
     progress: Callable[[str, float], None] | None = None,
 ) -> Mapping[str, Any]:  # fmt: skip
-    """Replay the jobs (canonical columns) and write the three files into the folder `out`; returns the figures of the report.
+    """Replay the jobs (canonical columns), write the three files into the folder `out`, return the report's figures.
 
     Raises:
         NotEnoughDataError: the log has too few jobs with a believable memory peak or run time.
@@ -71,7 +71,7 @@ def run(
 
 
 def predictions(log: LearningLog, replayed: Mapping[str, Replayed]) -> pd.DataFrame:
-    """PREDICTION_COLUMNS for every job of the log; an abstained job keeps its own request, and empty is "nothing said"."""
+    """PREDICTION_COLUMNS for every job; an abstained one keeps its own request, empty means that nothing is said."""
     columns: dict[str, Any] = {"job_id": log.jobs["job_id"], "submit_time": log.submit_time}
     memory, run_time, gpus = (replayed.get(name) for name in ("mem_mb", "run_time_s", "gpus"))
     abstained = abstains(memory) if memory else np.ones(len(log), dtype=np.bool_)

@@ -1,10 +1,10 @@
 """How far a figure can be trusted: bootstrap intervals over users.
 
 The jobs of one user resemble each other, so drawing single jobs would promise far too much: what is drawn, with
-replacement, are **blocks**, all jobs of one user each (the cluster bootstrap: Cameron, Gelbach, Miller, "Bootstrap-based
-improvements for inference with clustered errors", Review of Economics and Statistics 90, 2008). An interval then says what
-another mix of such users would have shown. Where a log has fewer than FEWEST_USERS, their jobs are cut into STRETCHES
-consecutive parts, and the intervals speak of other weeks of the same users.
+replacement, are **blocks**, all jobs of one user each (the cluster bootstrap: Cameron, Gelbach, Miller, "Bootstrap-
+based improvements for inference with clustered errors", Review of Economics and Statistics 90, 2008). An interval then
+says what another mix of such users would have shown. Where a log has fewer than FEWEST_USERS, their jobs are cut into
+STRETCHES consecutive parts, and the intervals speak of other weeks of the same users.
 
 >>> resamples = Resamples.over_users(np.array([f"user{i % 40}" for i in range(400)]))
 >>> resamples.mean(np.arange(400.0) % 40).value
@@ -56,8 +56,9 @@ class Resamples:
             stretch = np.arange(len(block)) * STRETCHES // len(block)
             _, block = np.unique(block * STRETCHES + stretch, return_inverse=True)
             unit = "user and tenth of the log"
-        blocks = int(block.max()) + 1 if len(block) else 0
-        draw = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / max(blocks, 1)), size=RESAMPLES)
+        # Where there are no jobs there is one block without any.
+        blocks = int(block.max(initial=0)) + 1
+        draw = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), size=RESAMPLES)
         return cls(block=block, drawn=draw.astype(np.float64), unit=unit)
 
     @property

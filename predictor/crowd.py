@@ -21,7 +21,7 @@ from crowdrun.predictor.target import TARGETS
 from crowdrun.predictor.target_file import load_target, save_target
 from crowdrun.predictor.target_model import FEWEST_JOBS, TargetModel
 
-#: How often the members are fitted on a part of the log, to learn weights and calibration from predictions made in advance.
+#: Fits on a part of the log: weights and calibration are learnt from predictions that were made in advance.
 REHEARSALS = 6
 MEDIAN = LEVELS.tolist().index(0.5)
 CROWD_FILE = "crowd.json"
@@ -44,7 +44,7 @@ class Crowd:
 
     @classmethod
     def train(cls, jobs: pd.DataFrame, *, seed: int = 0, progress: Callable[[str, float], None] | None = None) -> Self:
-        """Learn from a job history (canonical columns, `data/columns.py`); progress is told the target and the share done.
+        """Learn from a job history (canonical columns); progress is told the target and the share that is done.
 
         Raises:
             NotEnoughDataError: no target has enough labelled jobs.
@@ -73,7 +73,7 @@ class Crowd:
                 "labelled": len(rows),
                 "scored": int(scored.sum()),
                 "pinball_log2": _rounded(pinball(rehearsed.calibrated[scored], rehearsed.value_log2[scored])),
-                "safe_failures": _rounded((rehearsed.value_log2 > rehearsed.safe_log2)[scored]),
+                "safe_failures": _rounded((rehearsed.value_log2 > rehearsed.safe_log2)[scored].astype(np.float64)),
             }
         if not models:
             raise NotEnoughDataError(

@@ -12,8 +12,15 @@ from crowdrun.predictor.classes import Classes, class_of_value
 from crowdrun.predictor.learners.registry import LEARNERS
 from crowdrun.predictor.learning_log import LearningLog, worth_learning
 from crowdrun.predictor.metrics import (
-    Attempts, Judged, Wastage, accuracy_by_segment, beats, coverage, late, mean_pinball, users,
-)  # fmt: skip
+    Attempts,
+    Judged,
+    accuracy_by_segment,
+    beats,
+    coverage,
+    late,
+    mean_pinball,
+    users,
+)
 from crowdrun.predictor.quantiles import LEVELS, Array, at_logit, logit
 from crowdrun.predictor.replay import Replayed
 from crowdrun.predictor.rules import REQUEST, RULES, mean_of_last_two, rule_allocations
@@ -68,6 +75,9 @@ def _target(log: LearningLog, target: Target, replayed: Replayed | None) -> Figu
     rows = np.flatnonzero(measured & late(log) & replayed.predicted)
     value, resamples = replayed.value_log2[rows], Resamples.over_users(users(log)[rows])
     distributions = {"raw": replayed.combined[rows], "calibrated": replayed.calibrated[rows]}
+    if target.whole:
+        # As they are told: 1.9 GPUs are 2.
+        distributions = {name: _whole(target, one) for name, one in distributions.items()}
     figures["scored"] = len(rows)
     figures["coverage"] = {"levels": LEVELS.tolist()} | {
         name: [asdict(share) for share in coverage(quantiles, value, LEVELS, resamples)]
@@ -78,6 +88,10 @@ def _target(log: LearningLog, target: Target, replayed: Replayed | None) -> Figu
         name: mean_pinball(replayed.members[member, rows], value) for member, name in enumerate(LEARNERS)
     }
     return figures
+
+
+def _whole(target: Target, quantiles: Array) -> Array:
+    return target.to_log2(np.round(target.from_log2(quantiles)))
 
 
 def _memory(log: LearningLog, replayed: Replayed, risk: float) -> Figures:
@@ -95,7 +109,7 @@ def _memory(log: LearningLog, replayed: Replayed, risk: float) -> Figures:
         "beats_every_rule": {name: beats(wastage[name], rules) for name in (SAFE, LEAN)},
         "curves": _curves(log, replayed, judged),
         "accuracy": _accuracy(log, replayed),
-        "wasters": _wasters(log, judged, tried[REQUEST], tried[SAFE]),
+        **_by_user(log, judged, tried[REQUEST], tried[SAFE]),
     }
 
 
@@ -116,7 +130,10 @@ def _allocations(log: LearningLog, replayed: Replayed, risk: float) -> dict[str,
 def _curves(log: LearningLog, replayed: Replayed, judged: Judged) -> Figures:
     """Crowd (calibrated) and each learner (as it is) -> one point a level."""
     distributions = {"crowd": replayed.calibrated} | dict(zip(LEARNERS, replayed.members, strict=True))
-    return {name: [_point(log, replayed, judged, one, level) for level in CURVE_LEVELS] for name, one in distributions.items()}
+    return {
+        name: [_point(log, replayed, judged, one, level) for level in CURVE_LEVELS]
+        for name, one in distributions.items()
+    }
 
 
 def _point(log: LearningLog, replayed: Replayed, judged: Judged, quantiles: Array, level: float) -> Figures:
@@ -147,26 +164,30 @@ def _accuracy(log: LearningLog, replayed: Replayed) -> Figures:
     }
 
 
-def _wasters(log: LearningLog, judged: Judged, request: Attempts, safe: Attempts) -> list[Figures]:
-    """The users whose own requests waste most, the largest first."""
+def _by_user(log: LearningLog, judged: Judged, request: Attempts, safe: Attempts) -> Figures:
+    """The users whose own requests waste most, the largest first, and those whom safe would have cost more."""
     names, user = np.unique(users(log)[judged.rows].astype(str), return_inverse=True)
     jobs, wasted, wasted_safe = (
         np.bincount(user, weights=weights, minlength=len(names))
         for weights in (np.ones(len(user)), request.waste_gbh, safe.waste_gbh)
     )
-    return [
-        {
-            "user": str(names[place]),
-            "jobs": int(jobs[place]),
-            "waste_gbh_request": float(wasted[place]),
-            "waste_gbh_safe": float(wasted_safe[place]),
-        }
-        for place in np.argsort(-wasted)[:WASTERS]
-    ]
+    more = np.maximum(wasted_safe - wasted, 0)
+    return {
+        "wasters": [
+            {
+                "user": str(names[place]),
+                "jobs": int(jobs[place]),
+                "waste_gbh_request": float(wasted[place]),
+                "waste_gbh_safe": float(wasted_safe[place]),
+            }
+            for place in np.argsort(-wasted)[:WASTERS]
+        ],
+        "worse_off": {"users": int((more > 0).sum()), "of": len(names), "waste_gbh": float(more.sum())},
+    }
 
 
 def _run_time(log: LearningLog, replayed: Replayed) -> Figures:
-    """The crowd against the time limit that was asked for and the mean of the user's last two, on jobs that have both."""
+    """The crowd against the time limit and the mean of the user's last two, on jobs that have both."""
     target = TARGETS_BY_NAME["run_time_s"]
     measured = log.measured(target)
     seconds = np.where(measured, target.from_log2(replayed.value_log2), np.nan)
@@ -196,5 +217,3 @@ def _median_error(quantiles: Array, value_log2: Array) -> float:
 
 def _mean(value: Array) -> float:
     return float(value.mean()) if len(value) else float("nan")
-
-

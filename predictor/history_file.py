@@ -54,4 +54,4 @@ def load_history(folder: Path) -> History:
 
 
 def _key(parts: list[object]) -> Key:
-    return tuple(tuple(part) if isinstance(part, list) else part for part in parts)  # type: ignore[misc]
+    return tuple(tuple(part) if isinstance(part, list) else part for part in parts)

@@ -1,10 +1,10 @@
 """How predictions are judged: wastage, failures, what was held, coverage, accuracy of classes, pinball loss.
 
-Judged are the jobs after the first fifth of the log (by submission, so that every rule has a history) whose peak is known.
+Judged are the jobs after the first fifth of the log (by submission, so that each rule has a history) with a known peak.
 A too small allocation fails and costs all that it held for the whole run, then doubles until it fits; nothing is ever
 larger than the cap, the largest request or peak of the log.
 
->>> tried = attempts(np.array([100.0, 400.0]), peak_mb=np.array([300.0, 300.0]), hours=np.array([1.0, 1.0]), cap_mb=1024.0)
+>>> tried = attempts(np.array([100.0, 400.0]), peak_mb=np.full(2, 300.0), hours=np.full(2, 1.0), cap_mb=1024.0)
 >>> tried.retries.tolist(), (tried.waste_gbh * 1024).tolist(), (tried.held_log2 > 0).tolist()
 ([2.0, 0.0], [400.0, 100.0], [True, True])
 """

@@ -34,6 +34,12 @@ def expit(x: Array) -> Array:
 GRID: Array = logit(LEVELS)
 
 
+def between(lower: Array, upper: Array, share: Array) -> Array:
+    """Values at these shares of the way from lower to upper; never above upper, so that rounding makes none cross."""
+    result: Array = np.minimum(lower + share * (upper - lower), upper)
+    return result
+
+
 def slope_beyond(quantiles: Array) -> Array:
     """(n,) slope of each row above the grid, log2 a unit of logit."""
     rise = quantiles[:, -1] - quantiles[:, -1 - _SLOPE_SPAN]
@@ -51,7 +57,7 @@ def at_logit(quantiles: Array, x: Array) -> Array:
     upper = np.clip(np.searchsorted(GRID, inside), 1, len(GRID) - 1)
     share = (inside - GRID[upper - 1]) / (GRID[upper] - GRID[upper - 1])
     rows = np.arange(len(quantiles))[:, None]
-    value = quantiles[rows, upper - 1] * (1 - share) + quantiles[rows, upper] * share
+    value = between(quantiles[rows, upper - 1], quantiles[rows, upper], share)
     value = value + slope_beyond(quantiles)[:, None] * np.maximum(x - GRID[-1], 0)
     result: Array = value[:, 0] if value.shape[1] == 1 else value
     return result
@@ -107,7 +113,9 @@ ATOM_LOGITS: Array = logit(ATOM_LEVELS)
 
 
 def mixture(members: Array, weights: Array) -> Array:
-    """Quantiles of the members' distributions mixed by weight: members (m, n, levels), weights (m, n). Returns (n, levels).
+    """Quantiles of the members' distributions mixed by weight: members (m, n, levels), weights (m, n).
+
+    Returns (n, levels).
 
     Probabilities are averaged, not quantiles: a job that needs either 2 GB or 200 GB stays one that never needs 80.
     """

@@ -35,7 +35,9 @@ def prediction_of(
 ) -> TargetPrediction:  # fmt: skip
     """The record of a target; calibrated (levels,), safe and lean in log2."""
     figures = target.from_log2(calibrated)
-    ladder = target.from_log2(np.array(ladder_log2(calibrated, safe)))
+    # A job does not die for want of a GPU and come back: a count has no ladder.
+    rungs = () if target.whole else ladder_log2(calibrated, safe)
+    ladder = target.from_log2(np.array(rungs))
     return TargetPrediction(
         target=target.name,
         quantiles={float(level): _figure(target, value) for level, value in zip(LEVELS, figures, strict=True)},

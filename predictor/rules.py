@@ -1,8 +1,8 @@
 """What people and simple tools do instead: rules of thumb on the last peaks, replayed as the crowd is.
 
-A rule looks at the closest history that is not empty: the last peaks of the same user and name (digits out), else of the
-same user, else of all; without any, the job keeps its request. Only jobs that had ended are seen, and only peaks that
-can be believed (`has_peak`).
+A rule looks at the closest history that is not empty: the last peaks of the same user and name (digits out), else of
+the same user, else of all; without any, the job keeps its request. Only jobs that had ended are seen, and only peaks
+that can be believed (`has_peak`).
 
 >>> RULES["1.5 x max"]([100.0, 300.0, 200.0]), RULES["most frequent class"]([100.0, 120.0, 300.0])
 (450.0, 128.0)

@@ -16,6 +16,10 @@ from crowdrun.data.columns import SCHEMA
 if TYPE_CHECKING:
     from crowdrun.predictor.crowd import Crowd
 
+# The tests share few cores with the servers and trainings that they start: threads that wait for each other in every
+# small matrix product make a training of ten seconds one of minutes. Set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def _absent(reason: str) -> None:
     if os.environ.get("CI"):
@@ -66,10 +70,10 @@ def traces() -> Path:
 
 @pytest.fixture(scope="session")
 def job_log() -> pd.DataFrame:
-    """600 jobs of 5 users in canonical columns, two minutes apart; what they need depends on user and name."""
+    """400 jobs of 5 users in canonical columns, two minutes apart; what they need depends on user and name."""
     rng = np.random.default_rng(7)
     rows = []
-    for number in range(600):
+    for number in range(400):
         user, family = number % 5, int(rng.integers(3))
         submit = 1.7e9 + 120.0 * number
         run_time = float(60 * (1 + family) * rng.lognormal(0, 0.2))

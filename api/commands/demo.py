@@ -12,7 +12,7 @@ from crowdrun.data.settings import Settings
 @click.command()
 @settings_options("home")
 def command(settings: Settings) -> None:
-    """Show the whole loop: a log in, a crowd that predicts, a job that runs with the prediction, its measurement in the log.
+    """Show the whole loop: a log in, a crowd that predicts, a job that runs with it, its measurement in the log.
 
     Everything is kept in the folder `demo` of --home; nothing else is touched.
     """

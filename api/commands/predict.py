@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from crowdrun.api.batch_script import read_script
-from crowdrun.api.live_model import LiveModel
+from crowdrun.api.live_model import SHORT_BACKLOG, LiveModel
 from crowdrun.api.options import settings_options
 from crowdrun.api.sbatch import VARIABLES
 from crowdrun.api.schemas import RecommendationAnswer
@@ -87,7 +87,7 @@ def command(settings: Settings, script: str | None, as_json: bool, **options: An
     model = LiveModel(settings.models_dir, registry.current_id(settings.models_dir))
     try:
         with JobStore.open(settings.store) as store:
-            model.learn(store)
+            model.learn(store, at_most=SHORT_BACKLOG)
     except StoreError as error:
         click.echo(f"crowdrun: {error}; going on with what was known when the model was made", err=True)
     recommendation = model.recommend([request], settings.risk)[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from crowdrun.api.live_model import LiveModel
+from crowdrun.api.live_model import SHORT_BACKLOG, LiveModel
 from crowdrun.api.options import settings_options
 from crowdrun.api.run_report import RunReport, show_outcome, show_plan
 from crowdrun.data.durable import write_atomically
@@ -108,7 +108,7 @@ def _recommender(settings: Settings, models_dir: Path) -> Recommend:
         try:
             model = LiveModel(models_dir, registry.current_id(models_dir))
             with JobStore.open(settings.store) as store:
-                model.learn(store)
+                model.learn(store, at_most=SHORT_BACKLOG)
         except (ModelError, StoreError) as error:
             click.echo(f"crowdrun: no recommendation: {error}; going on with what is asked for", err=True)
             return None

@@ -11,7 +11,7 @@ from crowdrun.data.errors import ModelError
 from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.features import Features
 from crowdrun.predictor.learner import Learner
-from crowdrun.predictor.quantiles import LEVELS, Array, logit
+from crowdrun.predictor.quantiles import LEVELS, Array, between, logit
 from crowdrun.predictor.trees import Trees, join, load_trees
 
 #: Levels that are boosted; the others are interpolated in the logit (seven cost half of thirteen, docs/log.md).
@@ -46,8 +46,7 @@ class Boosted(Learner):
         grid, wanted = logit(BOOSTED_LEVELS), logit(LEVELS)
         upper = np.clip(np.searchsorted(grid, wanted), 1, len(grid) - 1)
         share = np.clip((wanted - grid[upper - 1]) / (grid[upper] - grid[upper - 1]), 0, 1)
-        result: Array = values[:, upper - 1] * (1 - share) + values[:, upper] * share
-        return result
+        return between(values[:, upper - 1], values[:, upper], share)
 
     def _boosted(self, features: Features) -> Array:
         result = np.empty((len(features), len(BOOSTED_LEVELS)))

@@ -14,7 +14,7 @@ from crowdrun.data.errors import ModelError
 from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.features import Features
 from crowdrun.predictor.learner import Learner
-from crowdrun.predictor.quantiles import LEVELS, Array
+from crowdrun.predictor.quantiles import LEVELS, Array, between
 from crowdrun.predictor.trees import Trees, join, load_trees
 
 TREES = 40
@@ -54,8 +54,7 @@ class Forest(Learner):
         rows = np.arange(len(cdf))[:, None]
         step = cdf[rows, upper] - cdf[rows, lower]
         share = np.where(step > 0, (LEVELS - cdf[rows, lower]) / np.where(step > 0, step, 1), 1.0)
-        result: Array = self._grid[lower] + np.clip(share, 0, 1) * (self._grid[upper] - self._grid[lower])
-        return result
+        return between(self._grid[lower], self._grid[upper], np.clip(share, 0, 1))
 
     def save(self, folder: Path) -> None:
         np.savez(folder / "forest.npz", leaf_values=self._cdf, grid=self._grid, **self._trees.arrays())  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.features import CATEGORY_BUCKETS, CATEGORY_NAMES, Features
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.learners.scaling import Scaling
-from crowdrun.predictor.quantiles import LEVELS, Array
+from crowdrun.predictor.quantiles import LEVELS, Array, between
 
 #: Jobs that are remembered, the newest; more neighbours than that are neither nearer nor fresher.
 REMEMBERED = 6000
@@ -25,6 +25,7 @@ CATEGORY_WEIGHT = 4.0
 _CATEGORY_POINTS: Array = np.sqrt(CATEGORY_WEIGHT / CATEGORY_DIMENSIONS) * np.random.default_rng(0).normal(
     size=(len(CATEGORY_NAMES), CATEGORY_BUCKETS, CATEGORY_DIMENSIONS)
 )
+_POINT_SIZE = len(CATEGORY_NAMES) * CATEGORY_DIMENSIONS
 _BLOCK = 512
 
 
@@ -48,7 +49,7 @@ class Neighbours(Learner):
             distance = self._squares - 2 * asked @ self._points.T
             nearest = np.argpartition(distance, count - 1, axis=1)[:, :count]
             values = np.sort(self._target[nearest], axis=1)
-            result[block] = values[:, low] * (1 - share) + values[:, high] * share
+            result[block] = between(values[:, low], values[:, high], share)
         return result
 
     def update(self, features: Features, target: Array) -> None:
@@ -59,8 +60,8 @@ class Neighbours(Learner):
         self._squares = (self._points**2).sum(axis=1)
 
     def _place(self, features: Features) -> NDArray[np.float32]:
-        words = _CATEGORY_POINTS[np.arange(len(CATEGORY_NAMES)), features.categories].reshape(len(features), -1)
-        return np.hstack([self._scaling.apply(features), words]).astype(np.float32)
+        words = _CATEGORY_POINTS[np.arange(len(CATEGORY_NAMES)), features.categories]
+        return np.hstack([self._scaling.apply(features), words.reshape(len(features), _POINT_SIZE)]).astype(np.float32)
 
     def save(self, folder: Path) -> None:
         np.savez(folder / "neighbours.npz", points=self._points, target=self._target, **self._scaling.arrays())  # type: ignore[arg-type]

@@ -44,7 +44,7 @@ class Network(Learner):
 
     def predict(self, features: Features) -> Array:
         p = self._parameters
-        words = p["embedding"][features.categories + _OFFSETS].reshape(len(features), -1)
+        words = p["embedding"][features.categories + _OFFSETS].reshape(len(features), len(CATEGORY_NAMES) * EMBEDDING)
         hidden = np.maximum(np.hstack([self._scaling.apply(features), words]) @ p["w1"] + p["b1"], 0)
         raw = np.maximum(hidden @ p["w2"] + p["b2"], 0) @ p["w3"] + p["b3"]
         steps = np.logaddexp(0, raw[:, 1:])

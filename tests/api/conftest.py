@@ -44,6 +44,7 @@ def settings(template_home: Path, crowdrun_home: Path) -> Settings:
 def serving(settings: Settings) -> Iterator[httpx.Client]:
     """The REST service under uvicorn in a thread of this process, and a client for it."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,10 +25,10 @@ def python(code: str) -> list[str]:
     return ["--", sys.executable, "-S", "-c", code]
 
 
-def stored(home: Path) -> list[dict[str, object]]:
+def stored(home: Path) -> list[dict[Any, Any]]:
     with JobStore.open(f"sqlite:///{home / 'store.sqlite'}") as store:
         jobs = store.jobs()
-    return [dict(row) for row in jobs.to_dict("records")]
+    return jobs.to_dict("records")
 
 
 def test_a_command_runs_unchanged_and_its_exit_status_and_outcome_are_kept(
@@ -77,7 +78,7 @@ def test_a_wasteful_request_is_run_with_what_jobs_like_it_needed_and_the_outcome
     assert told["recommendation"]["reasons"]
     assert all(reason[:40] in said.replace("\n", " ") for reason in told["recommendation"]["reasons"])
     assert told["plan"]["mem_mb"] < 4096
-    assert told["plan"]["ladder"][-1] == 16384
+    assert 16384 in told["plan"]["ladder"]
     [kept] = [job for job in stored(settings.home) if job["job_name"] == "traina-9999"]
     assert (kept["req_mem_mb"], kept["state"]) == (told["plan"]["mem_mb"], "COMPLETED")
     assert "GB·h less than the request would have" in said

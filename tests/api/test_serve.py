@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from crowdrun.data.settings import Settings
+from crowdrun.data.store import JobStore
 from crowdrun.predictor import registry
 from crowdrun.predictor.crowd import Crowd
 
@@ -107,3 +109,20 @@ def test_a_port_that_is_taken_is_one_clear_line(settings: Settings) -> None:
     (line,) = finished.stderr.splitlines()
     assert line.startswith(f"crowdrun: cannot listen on 127.0.0.1 port {port}")
     assert "--port" in line
+
+
+def test_after_a_restart_it_knows_what_others_stored_meanwhile(settings: Settings, tmp_path: Path) -> None:
+    job = {"user": "latecomer", "job_name": "x", "state": "COMPLETED", "peak_mem_mb": 700.0, "req_mem_mb": 16384.0}
+    times = {"submit_time": 1.8e9, "start_time": 1.8e9, "end_time": 1.8e9 + 60}
+    with JobStore.open(settings.store) as store:
+        store.add_rows([job | times | {"job_id": f"late-{number}"} for number in range(8)], source="ingest")
+
+    def said() -> dict[str, Any]:
+        request = {"user": "latecomer", "job_name": "x", "req_mem_mb": 16384}
+        answer: dict[str, Any] = client.post("/v1/predict", json=request).json()
+        return answer
+
+    for turn in range(2):
+        with serve(tmp_path / f"log{turn}") as (_, client):
+            wait_for(lambda: "mem_mb" in said()["predictions"])
+            wait_for(lambda: said()["predictions"]["mem_mb"]["evidence"]["jobs"] == 8)

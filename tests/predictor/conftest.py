@@ -65,6 +65,8 @@ def _outcome(family: Family, start: float, need: float, run_time: float, rng: np
     elif family.timelimit_s and run_time > family.timelimit_s:
         row |= {"state": "TIMEOUT", "exit_code": "0:15"}
         run_time = family.timelimit_s
+    if family.gpus:
+        row["peak_gpu_mem_mb"] = need / 2
     if rng.random() < 0.05:
         row["peak_mem_mb"] = None
     return row | {"end_time": start + run_time}
@@ -76,7 +78,7 @@ def _make_jobs(n: int, seed: int = 0) -> pd.DataFrame:
     rows = []
     now = 1.7e9
     for number in range(n):
-        now += float(rng.exponential(300.0))
+        now += float(rng.exponential(100.0))
         family = families[int(rng.integers(len(families)))]
         # Drift: after three fifths of the log every third family needs twice as much.
         drift = 2.0 if number > 0.6 * n and families.index(family) % 3 == 0 else 1.0

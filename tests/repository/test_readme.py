@@ -22,7 +22,8 @@ THIS_SUITE = "this suite"
 EXECUTED_ELSEWHERE: dict[str, str] = {
     "make test": THIS_SUITE,
 }
-BLOCK_TIMEOUT_S = 240
+#: `make demo` promises five minutes on 2 cores; a machine that others use gets twice that.
+BLOCK_TIMEOUT_S = 600
 
 
 def sh_blocks(text: str) -> list[str]:
@@ -82,6 +83,7 @@ def is_running(process: int) -> bool:
     return False
 
 
+@pytest.mark.timeout(BLOCK_TIMEOUT_S + 30)
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 def test_the_commands_of_a_block_work(block: str, checkout: Path) -> None:
     here = [command for command in commands(block) if command not in EXECUTED_ELSEWHERE]

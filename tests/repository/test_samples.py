@@ -47,7 +47,7 @@ def jobs() -> pa.Table:
 
 def stated(heading: str) -> dict[str, int]:
     """The rows `| name | number |` of the README's table with this heading."""
-    table = README.partition(f"| {heading} |")[2].partition("\n\n")[0]
+    table = README.partition(f"| {heading} | ")[2].partition("\n\n")[0]
     return {name: int(count) for name, count in re.findall(r"^\| `?([^|`]+?)`? \| (\d+) \|", table, flags=re.MULTILINE)}
 
 
@@ -99,6 +99,6 @@ def test_the_json_of_a_part_of_it_tells_the_same(jobs: pa.Table) -> None:
     with JSON.open("rb") as stream:
         table = pa.concat_tables(SlurmJsonReader().read(stream, ReadReport()))
     assert table.num_rows == len(json.loads(JSON.read_text("utf-8"))["jobs"])
-    run = ("job_id", "start_time", "user", "job_name", "req_mem_mb", "req_gpus", "state")
+    run = ("job_id", "end_time", "user", "job_name", "req_mem_mb", "req_gpus", "state")
     known = {tuple(row[name] for name in run) for row in jobs.to_pylist()}
     assert not [row for row in table.to_pylist() if tuple(row[name] for name in run) not in known]

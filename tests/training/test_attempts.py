@@ -39,7 +39,13 @@ def job_of(code: str, *, mem_mb: float | None = None) -> Job:
 
 def says(safe: float, *ladder: float) -> Callable[[JobRequest], Recommendation]:
     memory = TargetPrediction(
-        target="mem_mb", quantiles={0.5: safe}, safe=safe, lean=safe, ladder=ladder, members={"recent": (safe, 1.0)}
+        target="mem_mb",
+        quantiles={0.5: safe},
+        safe=safe,
+        safe_risk=0.05,
+        lean=safe,
+        ladder=ladder,
+        members={"recent": (safe, 1.0)},
     )
     return lambda request: Recommendation(request=request, risk=0.05, predictions={"mem_mb": memory})
 
@@ -165,9 +171,9 @@ def test_a_run_that_is_told_to_stop_keeps_its_outcome_and_leaves_no_process(
     def stop() -> None:
         for _ in range(200):
             if pid.exists() and pid.read_text():
-                break
+                psutil.Process().send_signal(number)
+                return
             time.sleep(0.05)
-        psutil.Process().send_signal(number)
 
     pid = tmp_path / "pid"
     code = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
@@ -185,10 +191,10 @@ def test_a_supervisor_that_is_killed_leaves_its_samples_and_no_process(assert_go
         for _ in range(200):
             supervisors = [p for p in psutil.Process().children() if "crowdrun.training.supervise" in p.cmdline()]
             if supervisors and pid.exists() and pid.read_text():
-                break
+                time.sleep(0.5)
+                supervisors[0].kill()
+                return
             time.sleep(0.05)
-        time.sleep(0.5)
-        supervisors[0].kill()
 
     pid = tmp_path / "pid"
     code = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); x = bytearray(50 << 20); time.sleep(60)"

@@ -6,7 +6,9 @@ SLURM = Machine(name="slurm", scheduled=True)
 
 
 def prediction(target: str, safe: float, ladder: tuple[float, ...] = ()) -> TargetPrediction:
-    return TargetPrediction(target=target, quantiles={0.5: safe / 2}, safe=safe, lean=safe, ladder=ladder, members={})
+    return TargetPrediction(
+        target=target, quantiles={0.5: safe / 2}, safe=safe, safe_risk=0.05, lean=safe, ladder=ladder, members={}
+    )
 
 
 def recommendation(request: JobRequest, *predictions: TargetPrediction) -> Recommendation:

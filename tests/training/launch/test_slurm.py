@@ -76,10 +76,12 @@ def test_the_outcome_is_that_of_the_schedulers_log(slurm: str, tmp_path: Path) -
 
 def test_a_task_trains_on_two_nodes(slurm: str, tmp_path: Path) -> None:
     job = load_job(EXAMPLE, work_dir=tmp_path)
-    job = replace(job, resources=replace(job.resources, nodes=2, mem_mb=2400.0))
+    assert job.task
+    task = replace(job.task, options=replace(job.task.options, epochs=5))
+    job = replace(job, resources=replace(job.resources, nodes=2, mem_mb=2400.0), task=task)
     record, kept = run(tmp_path, job)
     assert record.result, (record.folder / "attempt-1" / "output-0.log").read_text()
-    assert record.result["scores"]["accuracy"] > 0.97
+    assert record.result["scores"]["accuracy"] > 0.9
     assert kept[0][1].state == "COMPLETED"
     assert all((record.folder / "attempt-1" / f"node-{node}.json").exists() for node in (0, 1))
 
@@ -89,9 +91,9 @@ def test_a_run_that_is_told_to_stop_cancels_its_job(slurm: str, tmp_path: Path) 
         samples = "runs/*/attempt-1/samples-0.jsonl"
         for _ in range(600):
             if any(tmp_path.glob(samples)):
-                break
+                psutil.Process().terminate()
+                return
             time.sleep(0.1)
-        psutil.Process().terminate()
 
     thread = threading.Thread(target=stop)
     thread.start()

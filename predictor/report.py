@@ -1,0 +1,157 @@
+"""`report.json` and `report.html` of a backtest: every figure, and one page that shows them and asks no other host."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from crowdrun.data.durable import write_atomically
+from crowdrun.data.errors import OutputError
+from crowdrun.predictor import plots
+from crowdrun.predictor.figures import LEAN, SAFE, Figures, compute
+from crowdrun.predictor.inline_svg import Draw, Frame, Plot, render
+from crowdrun.predictor.learning_log import LearningLog
+from crowdrun.predictor.replay import Replayed
+from crowdrun.predictor.rules import REQUEST, RULES
+
+#: Target -> what its panel is headed.
+TARGET_TITLES: dict[str, str] = {
+    "mem_mb": "Host memory",
+    "run_time_s": "Run time",
+    "gpus": "GPUs",
+    "gpu_mem_mb": "GPU memory",
+}
+#: Plot -> what a reader who does not see it is told; a table beside each plot holds the figures.
+ALTERNATIVES: dict[str, str] = {
+    "accuracy": "Share of jobs with the right memory class in five consecutive segments of the log, one line for the "
+    "mode, the poll, the crowd and each learner. A table below holds the same figures.",
+    "coverage": "Share of jobs that stayed within each quantile against the share that was promised, one panel a "
+    "target. A table below holds the same figures.",
+    "wastage": "Gigabyte-hours wasted against the share of first attempts that fail: curves for the crowd and each "
+    "learner, numbered points for the request and the rules of thumb. A table below holds the points.",
+    "wasters": "Gigabyte-hours wasted by the users who waste most, by their own requests and with the crowd's safe "
+    "figure. A table below holds the same figures.",
+}
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("crowdrun.predictor", "."),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def write_report(
+    out: Path, log: LearningLog, replayed: Mapping[str, Replayed], *, risk: float, seconds: float
+) -> Mapping[str, Any]:
+    """Judge a replay and write `report.json` and `report.html` into the folder `out`, each whole or not at all.
+
+    seconds: what the replay took. Returns the figures, as `report.json` holds them (null where there is none).
+
+    Raises:
+        OutputError: a file cannot be written; says which and why.
+    """
+    began = time.monotonic()
+    figures = compute(log, replayed, risk=risk, seconds=seconds)
+    figures["seconds_judging"] = round(time.monotonic() - began, 3)
+    told: Figures = _strict(figures)
+    _write(out / "report.json", json.dumps(told, indent=1, allow_nan=False, ensure_ascii=False))
+    _write(out / "report.html", page(told))
+    return told
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        # A name of the log may hold half a surrogate pair.
+        write_atomically(file, text.encode("utf-8", "replace"))
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {file}: {error.strerror or error}; make room or choose another --out"
+        ) from error
+
+
+def _strict(value: Any) -> Any:
+    """The same with None for NaN and infinity, which JSON does not have, and no character that no page can show."""
+    if isinstance(value, dict):
+        return {key: _strict(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in value)
+    return value
+
+
+def page(figures: Figures) -> str:
+    """The page of the figures of `compute`."""
+    points = _points(figures["memory"]) if "memory" in figures else []
+    words = {"titles": TARGET_TITLES, "safe": SAFE, "lean": LEAN, "request": REQUEST}
+    writers = {"amount": amount, "percent": percent, "number": number, "duration": duration}
+    return _ENVIRONMENT.get_template("report.html.j2").render(
+        figures=figures,
+        points=points,
+        plots=_plots(figures, points),
+        risk=f"{figures['risk'] * 100:g}%",
+        first_day=day(figures["first_submit_time"]),
+        last_day=day(figures["last_submit_time"]),
+        **words,
+        **writers,
+    )
+
+
+def _points(memory: Figures) -> list[plots.Point]:
+    inks = {SAFE: "crowd", LEAN: "crowd", REQUEST: "request"} | dict.fromkeys(RULES, "rule")
+    return [
+        plots.Point(
+            label=name, failures=memory["allocations"][name]["first_attempt_failures"]["value"],
+            waste_gbh=memory["allocations"][name]["waste_gbh"]["value"], ink=ink,
+        )
+        for name, ink in inks.items()
+        if memory["scored"]
+    ]  # fmt: skip
+
+
+def _plots(figures: Figures, points: list[plots.Point]) -> dict[str, Plot]:
+    """Name -> plot; one that has nothing to show is left out."""
+    covered = {TARGET_TITLES[name]: one["coverage"] for name, one in figures["targets"].items() if one.get("scored")}
+    drawn: dict[str, Plot] = {}
+    if covered:
+        rows = plots.coverage_rows(len(covered), narrow=False)
+        drawn["coverage"] = _plot("coverage", plots.coverage(covered), 0.4 + 3.9 * rows, 0.4 + 4.1 * len(covered))
+    if not points:
+        return drawn
+    memory = figures["memory"]
+    if memory["accuracy"]["scored"]:
+        drawn["accuracy"] = _plot("accuracy", plots.accuracy(memory["accuracy"]["segments"]), 4.6, 4.6)
+    drawn["wastage"] = _plot("wastage", plots.wastage(memory["curves"], points, memory["scored"]), 5.4, 5.2)
+    bars = 0.46 * len(memory["wasters"])
+    drawn["wasters"] = _plot("wasters", plots.wasters(memory["wasters"]), 1.3 + bars, 1.4 + bars)
+    return drawn
+
+
+def _plot(name: str, draw: Draw, height: float, narrow_height: float) -> Plot:
+    wide, narrow = Frame(width=10.4, height=height), Frame(width=4.6, height=narrow_height)
+    return render(name, ALTERNATIVES[name], draw, wide=wide, narrow=narrow)
+
+
+_NONE = "–"
+
+
+def _text(write: Callable[[float], str]) -> Callable[[float | None], str]:
+    return lambda value: _NONE if value is None else write(value)
+
+
+#: GB·h in three figures; share in per cent; a plain number; a date; a stretch of time.
+amount = _text(plots.amount)
+percent = _text(lambda share: f"{share:.2%}" if 0 < share < 0.0995 else f"{share:.1%}" if share % 1 else f"{share:.0%}")
+number = _text(lambda value: f"{value:,.2f}")
+day = _text(lambda when: datetime.fromtimestamp(when, UTC).strftime("%-d %b %Y"))
+duration = _text(
+    lambda seconds: "under 1 s" if seconds < 1 else f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+)
