@@ -20,7 +20,7 @@ $(VENV)/installed: constraints.txt pyproject.toml
 	for layer in api data predictor training; do ln -sfn ../../../$$layer build/links/crowdrun/$$layer; done
 	touch $@
 
-demo: setup ## the whole loop on a real log, from log to prediction to run to log
+demo: setup ## the whole loop on a real log: prediction, run, measurement, back into the log
 	$(BIN)/crowdrun demo
 
 test: setup ## every test; those whose service is absent are skipped with a reason

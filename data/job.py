@@ -104,9 +104,9 @@ class TargetPrediction:
     target: str
     #: Probability -> value, calibrated, non-decreasing.
     quantiles: Mapping[float, float]
-    #: Risk at most what was asked for.
+    #: Keeps the risk that was asked for, over all jobs.
     safe: float
-    #: The probability that this job needs more than `safe`; kept over all jobs, so one job's may be up to twice the figure.
+    #: The probability that this very job needs more than `safe`, up to twice the figure that was asked for.
     safe_risk: float
     #: Least expected wastage, a failed attempt costed.
     lean: float

@@ -2,7 +2,8 @@
 
 The file is `$CROWDRUN_CONFIG`, else `crowdrun.toml` in the home folder, else `/etc/crowdrun/crowdrun.toml`.
 
->>> settings = load_settings(options={"risk": "0.1"}, environment={"CROWDRUN_HOME": "/tmp/crowd", "CROWDRUN_RISK": "0.2"})
+>>> environment = {"CROWDRUN_HOME": "/tmp/crowd", "CROWDRUN_RISK": "0.2"}
+>>> settings = load_settings(options={"risk": "0.1"}, environment=environment)
 >>> settings.risk, settings.origins["risk"], settings.origins["home"], settings.origins["url"]
 (0.1, 'option --risk', 'environment CROWDRUN_HOME', 'default')
 >>> settings.models_dir

@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import NotEnoughDataError
-from crowdrun.predictor.features import NUMERIC_NAMES
-from crowdrun.predictor.history import RELATIONS
+from crowdrun.predictor.allocations import abstains, allocation_mb
 from crowdrun.predictor.learning_log import LearningLog, numbers, worth_learning
 from crowdrun.predictor.quantiles import LEVELS, Array
-from crowdrun.predictor.recommend import FIRST_UNRELATED
 from crowdrun.predictor.replay import Replayed, replay
 from crowdrun.predictor.report import write_report
 from crowdrun.predictor.target import TARGETS, Target
@@ -30,8 +28,6 @@ from crowdrun.predictor.target_model import FEWEST_JOBS
 REFITS = 24
 #: A small log is fitted anew after no fewer submissions than this.
 FEWEST_BETWEEN_REFITS = 25
-
-_RELATION = NUMERIC_NAMES.index("anchor_relation")
 
 PREDICTION_COLUMNS: tuple[str, ...] = (
     "job_id", "submit_time", "mem_mb_p50", "mem_mb_p90", "mem_mb_p95", "mem_mb_p99", "mem_mb_safe", "mem_mb_lean",
@@ -66,7 +62,7 @@ def run(
         replayed[target.name] = replay(log, target, refits=refits, risk=risk, seed=seed, progress=tell)
     out.mkdir(parents=True, exist_ok=True)
     table = predictions(log, replayed)
-    write_atomically(out / "predictions.csv", table.to_csv(index=False, float_format="%.6g").encode())
+    write_atomically(out / "predictions.csv", table.to_csv(index=False, float_format="%.10g").encode())
     return write_report(out, log, replayed, risk=risk, seconds=time.monotonic() - began)
 
 
@@ -77,10 +73,11 @@ def predictions(log: LearningLog, replayed: Mapping[str, Replayed]) -> pd.DataFr
     abstained = abstains(memory) if memory else np.ones(len(log), dtype=np.bool_)
     for level in (0.5, 0.9, 0.95, 0.99):
         columns[f"mem_mb_p{level * 100:.0f}"] = _at(memory, level, len(log))
-    own = numbers(log.jobs, "req_mem_mb")
     for name in ("safe", "lean"):
-        value = memory.target.from_log2(getattr(memory, f"{name}_log2")) if memory else np.full(len(log), np.nan)
-        columns[f"mem_mb_{name}"] = np.where(abstained, own, np.ceil(value))
+        said = (
+            allocation_mb(log, memory, getattr(memory, f"{name}_log2")) if memory else numbers(log.jobs, "req_mem_mb")
+        )
+        columns[f"mem_mb_{name}"] = said
     for name in ("mode", "poll", "crowd"):
         columns[f"class_{name}"] = _class_mb(getattr(memory, f"class_{name}") if memory else None, len(log))
     columns["run_time_s_p50"] = _at(run_time, 0.5, len(log))
@@ -88,12 +85,6 @@ def predictions(log: LearningLog, replayed: Mapping[str, Replayed]) -> pd.DataFr
     columns["gpus"] = np.round(gpus.target.from_log2(gpus.safe_log2)) if gpus else numbers(log.jobs, "req_gpus")
     columns["abstained"] = abstained.astype(np.int64)
     return pd.DataFrame(columns)[list(PREDICTION_COLUMNS)]
-
-
-def abstains(replayed: Replayed) -> NDArray[np.bool_]:
-    """(n,) True where there was nothing to go on: no model yet, or no ended job that says something of this one."""
-    relation = replayed.features.numeric[:, _RELATION]
-    return np.asarray(~replayed.predicted | (relation >= FIRST_UNRELATED) | (relation >= len(RELATIONS)))
 
 
 def _at(replayed: Replayed | None, level: float, rows: int) -> Array:

@@ -82,10 +82,11 @@ class Crowd:
                 + "; ingest a longer log with `crowdrun ingest LOG`"
             )
         submitted = log.submit_time[np.isfinite(log.submit_time)]
+        span = (float(submitted.min()), float(submitted.max())) if len(submitted) else (None, None)
         summary = {
             "jobs": len(log),
-            "first_submit_time": float(submitted.min()),
-            "last_submit_time": float(submitted.max()),
+            "first_submit_time": span[0],
+            "last_submit_time": span[1],
             "users": int(log.jobs["user"].nunique()) if "user" in log.jobs else 0,
             "members": list(next(iter(models.values())).learners),
             "targets": figures,
@@ -99,6 +100,8 @@ class Crowd:
 
     def recommend_many(self, requests: Sequence[JobRequest], risk: float = USUAL_RISK) -> list[Recommendation]:
         """The same for many jobs at once, none of which learns from another."""
+        if not requests:
+            return []
         parts = [_Asked(request) for request in requests]
         predictions: list[dict[str, TargetPrediction]] = [{} for _ in requests]
         abstained: list[dict[str, str]] = [dict(self.abstained) for _ in requests]

@@ -122,7 +122,10 @@ def mixture(members: Array, weights: Array) -> Array:
     count, rows, _ = members.shape
     atoms = np.stack([at_logit(member, ATOM_LOGITS) for member in members], axis=1).reshape(rows, -1)
     mass = (weights.T[:, :, None] * ATOM_WEIGHTS).reshape(rows, count * len(ATOM_WEIGHTS))
-    order = np.argsort(atoms, axis=1)
+    order = np.argsort(atoms, axis=1, kind="stable")
     atoms, mass = np.take_along_axis(atoms, order, axis=1), np.take_along_axis(mass, order, axis=1)
     reached = np.cumsum(mass, axis=1) - mass / 2
-    return np.stack([np.interp(LEVELS, reached[row], atoms[row]) for row in range(rows)])
+    result = np.empty((rows, len(LEVELS)))
+    for row in range(rows):
+        result[row] = np.interp(LEVELS, reached[row], atoms[row])
+    return result

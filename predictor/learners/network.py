@@ -39,7 +39,13 @@ class Network(Learner):
         numeric = torch.from_numpy(self._scaling.apply(features).astype(np.float32))
         categories = torch.from_numpy(features.categories + _OFFSETS)
         parameters = _initial(numeric.shape[1], target, generator)
-        _train(parameters, numeric, categories, torch.from_numpy(target.astype(np.float32)), generator)
+        threads = torch.get_num_threads()
+        # Matrices this small are slower with more threads, and crawl when other work shares the cores.
+        torch.set_num_threads(1)
+        try:
+            _train(parameters, numeric, categories, torch.from_numpy(target.astype(np.float32)), generator)
+        finally:
+            torch.set_num_threads(threads)
         self._parameters = {name: value.detach().numpy() for name, value in parameters.items()}
 
     def predict(self, features: Features) -> Array:
