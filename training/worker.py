@@ -16,7 +16,7 @@ import torch
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from crowdrun.data.durable import write_atomically
-from crowdrun.data.task import TrainingOptions
+from crowdrun.data.task import TrainingOptions, TrainingTask
 from crowdrun.training.batches import evaluation_shares, train_shares
 from crowdrun.training.rank_files import PROGRESS_FILE, RESULT_FILE
 from crowdrun.training.ranks import Ranks, meet
@@ -36,29 +36,36 @@ def train(target: str, options: TrainingOptions, *, folder: Path | None, work_di
     """Train a task and return what rank 0 reports; it is written into `folder` where there is one."""
     task = load_task(target, work_dir=work_dir)
     with meet() as ranks:
-        torch.manual_seed(options.seed)
-        trainer = Trainer(task, options, ranks)
-        train_set, test_set = task.data("train", options), task.data("test", options)
-        history = []
-        for epoch in range(options.epochs):
-            begun = time.perf_counter()
-            samples, loss = trainer.train_epoch(train_shares(train_set, options, ranks, epoch=epoch))
-            rate = samples / (time.perf_counter() - begun)
-            history.append({"epoch": epoch + 1, "loss": loss, "samples_per_s": round(rate, 1)})
-            _tell(ranks, folder, {**history[-1], "epochs": options.epochs})
-        scores = trainer.evaluate(evaluation_shares(test_set, options, ranks))
-        result = {
-            "target": target,
-            "options": asdict(options),
-            "parameters": trainer.parameters,
-            "device": ranks.device.type,
-            "history": history,
-            "scores": scores,
-            "ranks": ranks.gather(_footprint(ranks)),
-        }
-        if ranks.first and folder:
-            write_atomically(folder / RESULT_FILE, json.dumps(result, indent=2).encode())
-        return result
+        # In a function of its own: the model that it wraps is gone before the ranks part (see `meet`).
+        return _train(task, target, options, ranks, folder)
+
+
+def _train(
+    task: TrainingTask, target: str, options: TrainingOptions, ranks: Ranks, folder: Path | None
+) -> dict[str, Any]:
+    torch.manual_seed(options.seed)
+    trainer = Trainer(task, options, ranks)
+    train_set, test_set = task.data("train", options), task.data("test", options)
+    history = []
+    for epoch in range(options.epochs):
+        begun = time.perf_counter()
+        samples, loss = trainer.train_epoch(train_shares(train_set, options, ranks, epoch=epoch))
+        rate = samples / (time.perf_counter() - begun)
+        history.append({"epoch": epoch + 1, "loss": loss, "samples_per_s": round(rate, 1)})
+        _tell(ranks, folder, {**history[-1], "epochs": options.epochs})
+    scores = trainer.evaluate(evaluation_shares(test_set, options, ranks))
+    result = {
+        "target": target,
+        "options": asdict(options),
+        "parameters": trainer.parameters,
+        "device": ranks.device.type,
+        "history": history,
+        "scores": scores,
+        "ranks": ranks.gather(_footprint(ranks)),
+    }
+    if ranks.first and folder:
+        write_atomically(folder / RESULT_FILE, json.dumps(result, indent=2).encode())
+    return result
 
 
 def alone(target: str, options: TrainingOptions | None = None) -> None:

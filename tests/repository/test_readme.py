@@ -23,7 +23,7 @@ EXECUTED_ELSEWHERE: dict[str, str] = {
     "make test": THIS_SUITE,
     "make demo": "tests/repository/test_demo.py::test_make_demo_goes_round_the_whole_loop",
 }
-#: `make demo` promises five minutes on 2 cores; a machine that others use gets twice that.
+#: A command that needs longer on an idle machine has a test of its own.
 BLOCK_TIMEOUT_S = 600
 
 
