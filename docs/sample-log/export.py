@@ -44,6 +44,7 @@ def table(since: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", required=True, help="folder of the users' homes, written as /home in the log")
+    parser.add_argument("--python", default="", help="the users' Python, written as python in the log")
     parser.add_argument("--since", default="now-1day", help="as sacct --starttime takes it, UTC")
     parser.add_argument("--json-of", default="", help="job ids with commas between: these alone, as sacct --json")
     parser.add_argument("--out", type=Path, required=True, help="FILE, compressed when it ends in .xz")
@@ -52,6 +53,8 @@ def main() -> None:
     home = options.home.rstrip("/") + "/"
     # Slurm's JSON writes every slash with a backslash before it.
     text = text.replace(home, "/home/").replace(home.replace("/", "\\/"), "\\/home\\/")
+    if options.python:
+        text = text.replace(options.python, "python")
     raw = text.encode()
     options.out.write_bytes(lzma.compress(raw, preset=9) if options.out.suffix == ".xz" else raw)
 
