@@ -41,14 +41,14 @@ class Learner(ABC):
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write what `load` needs into an existing, empty folder: npz, JSON or ONNX, never pickle."""
+        """Write what `load` needs into an existing, empty folder: npz or JSON, never pickle."""
 
     @classmethod
     @abstractmethod
     def load(cls, folder: Path) -> Self:
         """The learner that `save` wrote; it predicts the same within 1e-3 of log2.
 
-        Needs numpy and ONNX Runtime alone: neither scikit-learn, xgboost nor torch is imported.
+        Needs numpy alone: neither scikit-learn, xgboost nor torch is imported.
 
         Raises:
             ModelError: a file is missing or cannot be read.

@@ -22,7 +22,7 @@ FORMAT = 1
 #: Hexadecimal digits of the manifest's SHA-256 in the model's id.
 ID_DIGITS = 12
 #: Distributions whose versions shape what is in the files.
-LIBRARIES = ("crowdrun", "numpy", "pandas", "onnxruntime", "scikit-learn", "xgboost-cpu", "xgboost", "torch")
+LIBRARIES = ("crowdrun", "numpy", "pandas", "scikit-learn", "xgboost-cpu", "xgboost", "torch")
 ADVICE = "activate another with 'crowdrun models activate ID', or make a new one with 'crowdrun retrain'"
 
 

@@ -36,7 +36,7 @@ def test_the_manifest_tells_versions_summary_and_the_digest_of_every_file(crowd:
     model_id = registry.publish(crowd, models)
     made = registry.verify(models, model_id)
     assert made.format == manifest.FORMAT
-    assert {"python", "crowdrun", "numpy", "onnxruntime", "torch"} <= made.versions.keys()
+    assert {"python", "crowdrun", "numpy", "scikit-learn", "torch"} <= made.versions.keys()
     assert made.summary == json.loads(json.dumps(dict(crowd.summary)))
     assert sorted(made.files) == sorted(
         path.relative_to(models / model_id).as_posix()
