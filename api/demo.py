@@ -112,7 +112,7 @@ class Demo:
             report=report / "report.html", model_id=str(answer["model_id"]),
             recommended_mem_mb=answer["predictions"]["mem_mb"]["safe"], used_mem_mb=last["outcome"]["peak_mem_mb"],
             run_time_s=last["outcome"]["end_time"] - last["outcome"]["start_time"],
-            test_accuracy=record["result"]["test_accuracy"], known_before=known_before, known_after=known_after,
+            test_accuracy=record["result"]["scores"]["accuracy"], known_before=known_before, known_after=known_after,
             seconds=time.monotonic() - began,
         )  # fmt: skip
 
@@ -153,7 +153,7 @@ class Demo:
             return store.count()
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
-        return [sys.executable, "-m", "crowdrun.api.cli", *arguments]
+        return [sys.executable, "-m", "crowdrun.api", *arguments]
 
     def _wait_for(self, process: "subprocess.Popen[bytes]", log_file: Path) -> str:
         deadline = time.monotonic() + SERVICE_START_S

@@ -168,6 +168,9 @@ def test_a_command_that_is_no_python_program_cannot_be_several_ranks(tmp_path: P
 def test_a_run_that_is_told_to_stop_keeps_its_outcome_and_leaves_no_process(
     assert_gone: Gone, tmp_path: Path, number: int
 ) -> None:
+    # A suite that a shell started in the background ignores SIGINT, and hands that on.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def stop() -> None:
         for _ in range(200):
             if pid.exists() and pid.read_text():
@@ -179,7 +182,10 @@ def test_a_run_that_is_told_to_stop_keeps_its_outcome_and_leaves_no_process(
     code = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     thread = threading.Thread(target=stop)
     thread.start()
-    record, kept = run(tmp_path, job_of(code), says(500, 600))
+    try:
+        record, kept = run(tmp_path, job_of(code), says(500, 600))
+    finally:
+        signal.signal(signal.SIGINT, before)
     thread.join()
     assert [outcome.state for _, outcome in kept] == ["CANCELLED"]
     assert record.status == 130
