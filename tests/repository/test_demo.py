@@ -27,5 +27,5 @@ def test_make_demo_goes_round_the_whole_loop(crowdrun_home: Path) -> None:
     assert accuracy > 97
     before, after = map(int, re.search(r"(\d+) jobs known before, (\d+) after", figures).groups())  # type: ignore[union-attr]
     assert after == before + 1
-    report = Path(figures.partition("file://")[2].strip())
+    report = Path(figures.partition("file://")[2].splitlines()[0])
     assert report.read_text("utf-8").startswith("<!doctype html>")
