@@ -222,7 +222,8 @@ esac
     monkeypatch.setenv("PATH", f"{smi.parent}:{os.environ['PATH']}")
     code = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(2.5)"
     _, report = supervise(tmp_path, python(code))
-    assert (report.peak_gpu_mem_mb, report.gpu_util, report.gpus) == (3100, 0.8, 1)
+    # A mean over as many samples as the machine took.
+    assert (report.peak_gpu_mem_mb, report.gpu_util, report.gpus) == (3100, pytest.approx(0.8), 1)
 
 
 def test_a_sample_that_a_kill_cut_short_is_left_out(tmp_path: Path) -> None:
