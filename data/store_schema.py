@@ -6,6 +6,7 @@ One row is one *version* of what is known of one *run* of a job; rows are only e
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,10 @@ from crowdrun.data.errors import StoreError
 VERSION = 1
 #: How long a writer waits for another one, s.
 WAIT_S = 60
+#: How often a writer looks whether the file is free, where SQLite does not wait by itself, s.
+_LOOK_AGAIN_S = 0.01
+#: The part of an SQLite error code that all codes of a kind share (sqlite.org/rescode.html).
+_PRIMARY_CODE = 0xFF
 #: Key of the lock that PostgreSQL's writers take (any number that others do not use).
 _LOCK = 0x63726F7764  # "crowd"
 
@@ -116,9 +121,24 @@ def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
     # Python's own way of beginning transactions is turned off: it takes the write lock only at the first INSERT, and
     # then fails at once instead of waiting when another process has written since (sqlite.org/isolation.html).
     connection.isolation_level = None
-    # Readers and a writer do not block each other, and a kill at any moment leaves whole transactions. On a file
-    # system that cannot (network folders), SQLite stays with its rollback journal, which is as safe.
-    connection.execute("PRAGMA journal_mode = WAL")
+    _log_ahead(connection)
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Readers and a writer do not block each other, and a kill at any moment leaves whole transactions.
+
+    On a file system that cannot (network folders), SQLite stays with its rollback journal, which is as safe. The
+    change needs the file to itself for a moment, and SQLite fails at once instead of waiting as it does elsewhere.
+    """
+    give_up = time.monotonic() + WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(_LOOK_AGAIN_S)
 
 
 def _on_begin(connection: sa.Connection) -> None:

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -250,6 +251,19 @@ def test_a_disk_that_is_full_from_the_start_is_an_error(small_disk: Path) -> Non
     (small_disk / "filler").write_bytes(bytes(2**20 - 4096))
     with pytest.raises(StoreError, match="store"):
         JobStore.open(f"sqlite:///{small_disk}/store.sqlite")
+
+
+def test_a_file_that_another_process_holds_while_it_is_made_is_waited_for(tmp_path: Path) -> None:
+    # SQLite does not wait by itself when the journal is changed and another one is about to write.
+    file = tmp_path / "store.sqlite"
+    holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.5, holder.rollback)
+    release.start()
+    with JobStore.open(f"sqlite:///{file}") as store:
+        assert store.add_rows([job()], source="test").new == 1
+    release.join()
+    holder.close()
 
 
 @pytest.mark.parametrize("content", [b"not a database at all" * 100, b"\x1f\x8b" + bytes(5000)])
