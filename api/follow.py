@@ -9,7 +9,7 @@ from pathlib import Path
 from crowdrun.api.live_model import LiveModel
 from crowdrun.data.errors import CrowdrunError, ModelError
 from crowdrun.data.store import JobStore
-from crowdrun.predictor import registry
+from crowdrun.predictor.persistence import registry
 
 log = logging.getLogger("crowdrun.service")
 

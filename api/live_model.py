@@ -10,7 +10,7 @@ from pathlib import Path
 from crowdrun.data import store_follow
 from crowdrun.data.job import JobRequest, Recommendation
 from crowdrun.data.store import JobStore
-from crowdrun.predictor import registry
+from crowdrun.predictor.persistence import registry
 
 log = logging.getLogger("crowdrun.service")
 

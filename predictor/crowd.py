@@ -13,12 +13,12 @@ from crowdrun.data.job import JobRequest, Recommendation, TargetPrediction
 from crowdrun.predictor.features import Features, assemble, category_row, numeric_row, request_row
 from crowdrun.predictor.history import Key, keys_of
 from crowdrun.predictor.learning_log import LearningLog, in_end_order, worth_learning
+from crowdrun.predictor.persistence.target_file import load_target, save_target
 from crowdrun.predictor.quantiles import LEVELS, Array, pinball
 from crowdrun.predictor.recommend import evidence_of, prediction_of, sentences
 from crowdrun.predictor.replay import replay
 from crowdrun.predictor.sizing import USUAL_RISK, lean_log2
 from crowdrun.predictor.target import TARGETS
-from crowdrun.predictor.target_file import load_target, save_target
 from crowdrun.predictor.target_model import FEWEST_JOBS, TargetModel
 
 #: Fits on a part of the log: weights and calibration are learnt from predictions that were made in advance.

@@ -10,7 +10,7 @@ from crowdrun.api.progress import progress_bar
 from crowdrun.data.reading import load_jobs
 from crowdrun.data.settings import Settings
 from crowdrun.data.sources.base import ReadReport
-from crowdrun.predictor import backtest
+from crowdrun.predictor.evaluation import backtest
 
 
 @click.command()

@@ -8,7 +8,7 @@ import click
 from crowdrun.api.options import settings_options
 from crowdrun.data.errors import ModelError
 from crowdrun.data.settings import Settings
-from crowdrun.predictor import registry
+from crowdrun.predictor.persistence import registry
 
 
 @click.group()

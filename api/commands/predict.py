@@ -21,7 +21,7 @@ from crowdrun.data.errors import RequestError, StoreError
 from crowdrun.data.job import JobRequest
 from crowdrun.data.settings import Settings
 from crowdrun.data.store import JobStore
-from crowdrun.predictor import registry
+from crowdrun.predictor.persistence import registry
 
 #: Options with sbatch's names, letters and meaning -> letter.
 SBATCH_OPTIONS: dict[str, str | None] = {

@@ -9,8 +9,8 @@ from crowdrun.api.progress import progress_bar
 from crowdrun.data import store_follow
 from crowdrun.data.settings import Settings
 from crowdrun.data.store import JobStore
-from crowdrun.predictor import registry
 from crowdrun.predictor.crowd import Crowd
+from crowdrun.predictor.persistence import registry
 
 
 @click.command()

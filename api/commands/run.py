@@ -16,7 +16,7 @@ from crowdrun.data.job import JobOutcome, JobRequest, Recommendation
 from crowdrun.data.settings import Settings
 from crowdrun.data.store import JobStore
 from crowdrun.data.units import duration_s
-from crowdrun.predictor import registry
+from crowdrun.predictor.persistence import registry
 from crowdrun.training.attempts import Recommend, Record, first_attempt, plan_run, run_job
 from crowdrun.training.job import Job, command_job, load_job, with_flags
 from crowdrun.training.launch.registry import LAUNCHERS

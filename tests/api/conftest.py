@@ -18,8 +18,8 @@ from crowdrun.data import store_follow
 from crowdrun.data.columns import SCHEMA
 from crowdrun.data.settings import Settings, load_settings
 from crowdrun.data.store import JobStore
-from crowdrun.predictor import registry
 from crowdrun.predictor.crowd import Crowd
+from crowdrun.predictor.persistence import registry
 
 
 @pytest.fixture(scope="session")

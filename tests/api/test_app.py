@@ -7,7 +7,7 @@ import pytest
 
 from crowdrun.api.limits import BODY_LIMIT_BYTES
 from crowdrun.data.settings import Settings
-from crowdrun.predictor import registry
+from crowdrun.predictor.persistence import registry
 
 
 def test_health_readiness_and_model(service: httpx.Client, settings: Settings) -> None:

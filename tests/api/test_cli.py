@@ -14,7 +14,7 @@ import pytest
 
 from crowdrun.api.cli import COMMANDS
 from crowdrun.data.settings import Settings
-from crowdrun.predictor import registry
+from crowdrun.predictor.persistence import registry
 
 CROWDRUN = str(Path(sys.executable).parent / "crowdrun")
 HEAVY = ("pandas", "numpy", "torch", "sklearn", "xgboost", "fastapi", "sqlalchemy", "rich", "duckdb", "pyarrow")

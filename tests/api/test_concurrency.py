@@ -7,8 +7,8 @@ import pandas as pd
 
 from crowdrun.data.settings import Settings
 from crowdrun.data.store import JobStore
-from crowdrun.predictor import registry
 from crowdrun.predictor.crowd import Crowd
+from crowdrun.predictor.persistence import registry
 
 
 def test_no_request_fails_while_it_learns_and_models_are_swapped(

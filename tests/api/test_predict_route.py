@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from crowdrun.api.schemas import BATCH_LIMIT
 from crowdrun.data.job import REQUEST_FIELDS
 from crowdrun.data.settings import Settings
-from crowdrun.predictor import registry
+from crowdrun.predictor.persistence import registry
 
 JOB = {"user": "user1", "group": "group1", "job_name": "trainb-999", "req_mem_mb": 16384, "partition": "batch"}
 

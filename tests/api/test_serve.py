@@ -14,8 +14,8 @@ import httpx
 
 from crowdrun.data.settings import Settings
 from crowdrun.data.store import JobStore
-from crowdrun.predictor import registry
 from crowdrun.predictor.crowd import Crowd
+from crowdrun.predictor.persistence import registry
 
 CROWDRUN = str(Path(sys.executable).parent / "crowdrun")
 JOB = {"user": "user1", "job_name": "trainb-999", "req_mem_mb": 16384}

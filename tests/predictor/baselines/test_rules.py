@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from crowdrun.data.reading import load_jobs
+from crowdrun.predictor.baselines.rules import REQUEST, RULES, mean_of_last_two, rule_allocations
+from crowdrun.predictor.evaluation.metrics import Judged
 from crowdrun.predictor.learning_log import LearningLog
-from crowdrun.predictor.metrics import Judged
-from crowdrun.predictor.rules import REQUEST, RULES, mean_of_last_two, rule_allocations
 
 #: GB·h wasted in millions, and first-attempt failures in per cent, of 9,421 jobs of iu-mason.
 KNOWN = {

@@ -12,8 +12,8 @@ import pytest
 
 from crowdrun.data.durable import UNFINISHED
 from crowdrun.data.errors import ModelError
-from crowdrun.predictor import manifest, registry
 from crowdrun.predictor.crowd import Crowd
+from crowdrun.predictor.persistence import manifest, registry
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_a_full_disk_while_publishing_leaves_the_current_model(crowd: Crowd, mod
 KILL_WHILE_PUBLISHING = """
 import os, shutil, signal, sys, time
 from pathlib import Path
-from crowdrun.predictor import registry
+from crowdrun.predictor.persistence import registry
 
 saved, models = Path(sys.argv[1]), Path(sys.argv[2])
 

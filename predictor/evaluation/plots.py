@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from crowdrun.predictor.inline_svg import INKS, Draw, Frame
+from crowdrun.predictor.evaluation.inline_svg import INKS, Draw, Frame
 from crowdrun.predictor.quantiles import logit
 
 _MEMBER_INKS = [name for name in INKS if name.startswith("member-")]

@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
-from crowdrun.predictor.bootstrap import RESAMPLES, Resamples
-from crowdrun.predictor.metrics import Attempts, Judged, accuracy_by_segment, attempts, beats, coverage, mean_pinball
+from crowdrun.predictor.evaluation.bootstrap import RESAMPLES, Resamples
+from crowdrun.predictor.evaluation.metrics import (
+    Attempts,
+    Judged,
+    accuracy_by_segment,
+    attempts,
+    beats,
+    coverage,
+    mean_pinball,
+)
 from crowdrun.predictor.quantiles import GRID, LEVELS, Array
 
 

@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 
 from crowdrun.data.errors import OutputError
-from crowdrun.predictor.inline_svg import INKS
+from crowdrun.predictor.baselines.rules import REQUEST, RULES
+from crowdrun.predictor.evaluation.inline_svg import INKS
+from crowdrun.predictor.evaluation.report import ALTERNATIVES, write_report
 from crowdrun.predictor.learners.registry import LEARNERS
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.quantiles import LEVELS
 from crowdrun.predictor.replay import Replayed, replay
-from crowdrun.predictor.report import ALTERNATIVES, write_report
-from crowdrun.predictor.rules import REQUEST, RULES
 from crowdrun.predictor.target import TARGETS_BY_NAME
 
 ROWS = 300

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdrun.predictor.allocations import request_mb
-from crowdrun.predictor.bootstrap import Interval, Resamples
+from crowdrun.predictor.baselines.rules import has_peak
 from crowdrun.predictor.classes import Classes
+from crowdrun.predictor.evaluation.allocations import request_mb
+from crowdrun.predictor.evaluation.bootstrap import Interval, Resamples
 from crowdrun.predictor.learning_log import LearningLog, numbers
 from crowdrun.predictor.quantiles import Array, at_logit, logit
 from crowdrun.predictor.quantiles import pinball as pinball_loss
-from crowdrun.predictor.rules import has_peak
 
 #: The first of so many equal parts of the log, by submission, is not judged.
 PARTS = 5

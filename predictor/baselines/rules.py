@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from crowdrun.data.labels import SHORTEST_RUN_S
 from crowdrun.data.replay import events
-from crowdrun.predictor.allocations import request_mb
+from crowdrun.predictor.evaluation.allocations import request_mb
 from crowdrun.predictor.history import template
 from crowdrun.predictor.learning_log import LearningLog, numbers
 from crowdrun.predictor.quantiles import Array

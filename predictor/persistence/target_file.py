@@ -8,8 +8,8 @@ import numpy as np
 from crowdrun.data.errors import ModelError
 from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.calibration import Calibration
-from crowdrun.predictor.history_file import load_history, save_history
 from crowdrun.predictor.learners.registry import LEARNERS
+from crowdrun.predictor.persistence.history_file import load_history, save_history
 from crowdrun.predictor.sizing import RiskBudget
 from crowdrun.predictor.target import TARGETS_BY_NAME
 from crowdrun.predictor.target_model import TargetModel

@@ -18,9 +18,9 @@ from typing import Any, Protocol
 
 from crowdrun.data.durable import UNFINISHED, sync, sync_tree, unfinished_name, write_atomically
 from crowdrun.data.errors import ModelError
-from crowdrun.predictor import manifest
 from crowdrun.predictor.crowd import Crowd
-from crowdrun.predictor.manifest import Manifest
+from crowdrun.predictor.persistence import manifest
+from crowdrun.predictor.persistence.manifest import Manifest
 
 CURRENT = "current"
 #: What a killed publication left is swept away when it is older than any publication takes.

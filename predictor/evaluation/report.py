@@ -12,12 +12,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import OutputError
-from crowdrun.predictor import plots
-from crowdrun.predictor.figures import LEAN, SAFE, Figures, compute
-from crowdrun.predictor.inline_svg import Draw, Frame, Plot, render
+from crowdrun.predictor.baselines.rules import REQUEST, RULES
+from crowdrun.predictor.evaluation import plots
+from crowdrun.predictor.evaluation.figures import LEAN, SAFE, Figures, compute
+from crowdrun.predictor.evaluation.inline_svg import Draw, Frame, Plot, render
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.replay import Replayed
-from crowdrun.predictor.rules import REQUEST, RULES
 
 #: Target -> what its panel is headed.
 TARGET_TITLES: dict[str, str] = {
@@ -38,7 +38,7 @@ ALTERNATIVES: dict[str, str] = {
     "figure. A table below holds the same figures.",
 }
 _ENVIRONMENT = Environment(
-    loader=PackageLoader("crowdrun.predictor", "."),
+    loader=PackageLoader("crowdrun.predictor.evaluation", "."),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from crowdrun.predictor.allocations import abstains, allocation_mb
-from crowdrun.predictor.bootstrap import Resamples
+from crowdrun.predictor.baselines.rules import REQUEST, RULES, mean_of_last_two, rule_allocations
 from crowdrun.predictor.classes import Classes, class_of_value
-from crowdrun.predictor.learners.registry import LEARNERS
-from crowdrun.predictor.learning_log import LearningLog, worth_learning
-from crowdrun.predictor.metrics import (
+from crowdrun.predictor.evaluation.allocations import abstains, allocation_mb
+from crowdrun.predictor.evaluation.bootstrap import Resamples
+from crowdrun.predictor.evaluation.metrics import (
     Attempts,
     Judged,
     accuracy_by_segment,
@@ -21,9 +20,10 @@ from crowdrun.predictor.metrics import (
     mean_pinball,
     users,
 )
+from crowdrun.predictor.learners.registry import LEARNERS
+from crowdrun.predictor.learning_log import LearningLog, worth_learning
 from crowdrun.predictor.quantiles import LEVELS, Array, at_logit, logit
 from crowdrun.predictor.replay import Replayed
-from crowdrun.predictor.rules import REQUEST, RULES, mean_of_last_two, rule_allocations
 from crowdrun.predictor.target import TARGETS, TARGETS_BY_NAME, Target
 from crowdrun.predictor.target_model import FEWEST_JOBS
 

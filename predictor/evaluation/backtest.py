@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import NotEnoughDataError
-from crowdrun.predictor.allocations import abstains, allocation_mb
+from crowdrun.predictor.evaluation.allocations import abstains, allocation_mb
+from crowdrun.predictor.evaluation.report import write_report
 from crowdrun.predictor.learning_log import LearningLog, numbers, worth_learning
 from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.replay import Replayed, replay
-from crowdrun.predictor.report import write_report
 from crowdrun.predictor.target import TARGETS, Target
 from crowdrun.predictor.target_model import FEWEST_JOBS
 

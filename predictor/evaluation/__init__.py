@@ -1,0 +1,1 @@
+"""How good it is: a log replayed, judged and reported."""
