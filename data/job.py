@@ -44,7 +44,7 @@ class JobRequest:
     optimizer: str | None = None
 
     def __post_init__(self) -> None:
-        for name in _NUMBERS:
+        for name in NUMBERS:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise RequestError(
@@ -55,13 +55,13 @@ class JobRequest:
     def from_mapping(cls, values: Mapping[str, Any]) -> "JobRequest":
         """A request from a row of canonical columns; others are passed over, NaN and empty text mean unknown."""
         known = {name: values[name] for name in REQUEST_FIELDS if name in values and not _is_unknown(values[name])}
-        for name in _WHOLE_NUMBERS & known.keys():
+        for name in WHOLE_NUMBERS & known.keys():
             known[name] = int(known[name])
         return cls(**known)
 
 
-_WHOLE_NUMBERS = frozenset({"req_nodes", "req_cpus", "req_gpus", "batch_size"})
-_NUMBERS = ("submit_time", "req_nodes", "req_cpus", "req_mem_mb", "req_gpus", "timelimit_s", "params_m", "batch_size")
+WHOLE_NUMBERS = frozenset({"req_nodes", "req_cpus", "req_gpus", "batch_size"})
+NUMBERS = ("submit_time", "req_nodes", "req_cpus", "req_mem_mb", "req_gpus", "timelimit_s", "params_m", "batch_size")
 REQUEST_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(JobRequest))
 
 

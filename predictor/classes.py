@@ -46,6 +46,20 @@ def most_frequent(values_log2: Sequence[float]) -> int:
     return int(counts.most_common(1)[0][0])
 
 
+def most_frequent_of_rows(values_log2: Array) -> Classes:
+    """`most_frequent` of each row: (n, k), newest first, NaN beyond the oldest. Returns (n,), -1 for an empty row."""
+    rows, width = values_log2.shape
+    known = ~np.isnan(values_log2)
+    classes = class_of_value(np.where(known, values_log2, 0.0))
+    counts = np.zeros((rows, LARGEST_CLASS + 1), dtype=np.int64)
+    for place in range(width):
+        here = np.flatnonzero(known[:, place])
+        # A count in steps larger than any age, plus how new its first value is: of equals, the newest is largest.
+        first = counts[here, classes[here, place]] == 0
+        counts[here, classes[here, place]] += width + 1 + np.where(first, width - place, 0)
+    return np.where(known.any(axis=1), counts.argmax(axis=1), -1)
+
+
 class Poll:
     """`poll`: the class that the learners vote for, each weighted by its accuracy so far."""
 

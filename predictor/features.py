@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crowdrun.data.job import JobRequest
-from crowdrun.predictor.history import RELATIONS, STATISTICS, History, Key
+from crowdrun.predictor.history import RELATIONS, STATISTICS, History, Key, template
 from crowdrun.predictor.quantiles import Array
 from crowdrun.predictor.target import Target
 
@@ -66,6 +66,14 @@ class Features:
     def rows(self, index: NDArray[np.intp] | slice) -> "Features":
         return Features(numeric=self.numeric[index], categories=self.categories[index], anchor=self.anchor[index])
 
+    @classmethod
+    def joined(cls, parts: "Sequence[Features]") -> "Features":
+        """The rows of all parts, one after the other."""
+        numeric, categories, anchor = zip(*[(one.numeric, one.categories, one.anchor) for one in parts], strict=True)
+        return cls(
+            numeric=np.concatenate(numeric), categories=np.concatenate(categories), anchor=np.concatenate(anchor)
+        )
+
 
 def request_row(request: JobRequest) -> list[float]:
     """The part of a row that speaks of the request alone: REQUEST_NAMES and WORD_NAMES."""
@@ -81,7 +89,8 @@ def request_row(request: JobRequest) -> list[float]:
         now % 86400 / 3600,
         # The epoch began on a Thursday; 0 is Monday.
         float((now // 86400 + 3) % 7),
-        *_words(request),
+        *word_counts(f"{request.command or ''} {request.job_name or ''} {request.work_dir or ''}"),
+        *flag_numbers(request.command),
     ]
 
 
@@ -91,7 +100,12 @@ def category_row(request: JobRequest) -> list[int]:
         request.user, request.account or request.group, request.partition, request.job_name, request.command,
         request.gpu_type,
     )  # fmt: skip
-    return [crc32(re.sub(r"\d+", "#", text).encode()) % CATEGORY_BUCKETS if text else 0 for text in texts]
+    return [bucket(text) for text in texts]
+
+
+def bucket(text: str | None) -> int:
+    """The bucket of a category, the same whatever its digits; 0 for none."""
+    return crc32(template(text).encode()) % CATEGORY_BUCKETS if text else 0
 
 
 def numeric_row(request_part: Sequence[float], keys: Sequence[Key | None], history: History, now: float) -> list[float]:
@@ -99,7 +113,9 @@ def numeric_row(request_part: Sequence[float], keys: Sequence[Key | None], histo
     return [*request_part, math.nan, math.nan, math.nan, *history.statistics(keys, now)]
 
 
-def assemble(rows: Sequence[Sequence[float]], categories: Sequence[Sequence[int]], target: Target) -> Features:
+def assemble(
+    rows: Sequence[Sequence[float]] | Array, categories: Sequence[Sequence[int]] | NDArray[np.int32], target: Target
+) -> Features:
     """Features from rows of `numeric_row`: finds each row's anchor and makes the values relative to it."""
     numeric = np.array(rows, dtype=np.float64).reshape(-1, len(NUMERIC_NAMES))
     means = numeric[:, _MEAN]
@@ -134,13 +150,18 @@ def _log2(value: float | None) -> float:
     return math.log2(value) if value else math.nan
 
 
-def _words(request: JobRequest) -> list[float]:
+def word_counts(text: str) -> list[float]:
+    """How many different words of the text fall into each of WORD_BUCKETS; digits part words."""
     buckets = [0.0] * WORD_BUCKETS
-    numbers = [math.nan] * NUMBER_BUCKETS
-    text = f"{request.command or ''} {request.job_name or ''} {request.work_dir or ''}"
     for word in set(_WORD.findall(text)):
         buckets[crc32(word.encode()) % WORD_BUCKETS] += 1.0
-    for flag, number in _FLAG_NUMBER.findall(request.command or ""):
+    return buckets
+
+
+def flag_numbers(command: str | None) -> list[float]:
+    """log2 of the numbers that the flags of a command set, in NUMBER_BUCKETS by the name of the flag."""
+    numbers = [math.nan] * NUMBER_BUCKETS
+    for flag, number in _FLAG_NUMBER.findall(command or ""):
         # A flag of hundreds of digits is no number, and infinity would spoil a fit.
         numbers[crc32(flag.encode()) % NUMBER_BUCKETS] = math.log2(1 + min(float(number), LARGEST_FLAG_NUMBER))
-    return buckets + numbers
+    return numbers

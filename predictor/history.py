@@ -69,6 +69,21 @@ def keys_of(request: JobRequest) -> tuple[Key | None, ...]:
     )
 
 
+#: The same as a table, for a whole log at once: what the key of each relation holds, and of which parts one must be
+#: known. `asked` stands for all that was requested.
+KEY_PARTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (("user", "command", "name", "asked"), ("name", "command")),
+    (("user", "command", "name"), ("name", "command")),
+    (("user", "name"), ("name",)),
+    (("name",), ("name",)),
+    (("user", "asked"), ("user",)),
+    (("user",), ("user",)),
+    (("group", "account"), ("group", "account")),
+    (("partition",), ("partition",)),
+    ((), ()),
+)
+
+
 @dataclass(slots=True)
 class Trail:
     """The last values of one key, log2, in the order in which the jobs ended."""
@@ -88,6 +103,11 @@ class Trail:
         self.mean = value if self.count == 1 else self.mean + NEWEST_WEIGHT * (value - self.mean)
         if len(self.recent) > WINDOW:
             del self.ordered[bisect_left(self.ordered, self.recent.popleft())]
+
+    @classmethod
+    def of(cls, recent: Sequence[float], *, count: int, newest_time: float, mean: float) -> "Trail":
+        """The trail that ends with the values `recent` (at most WINDOW, oldest first)."""
+        return cls(recent=deque(recent), ordered=sorted(recent), count=count, newest_time=newest_time, mean=mean)
 
     @property
     def last(self) -> float:

@@ -5,7 +5,7 @@ A label is *measured*, *at_least* (a bound: the job was stopped when it wanted m
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from crowdrun.data.job import JobRequest
 from crowdrun.data.labels import VALUE_COLUMNS, believable_request_mb, label_jobs
-from crowdrun.predictor.features import category_row, request_row
-from crowdrun.predictor.history import Key, keys_of
+from crowdrun.data.replay import ends_before
 from crowdrun.predictor.quantiles import Array
+from crowdrun.predictor.request_table import RequestTable
 from crowdrun.predictor.target import Target
 
 #: A bound teaches as if the need were this far above it, log2: the middle of the first doubling of the retry ladder.
@@ -27,10 +27,7 @@ class LearningLog:
     """n jobs in the order of their submission."""
 
     jobs: pd.DataFrame
-    requests: list[JobRequest]
-    keys: list[tuple[Key | None, ...]]
-    request_rows: list[list[float]]
-    category_rows: list[list[int]]
+    requests_table: RequestTable
     #: (n,) UTC epoch seconds; a job that has not ended has an end of infinity.
     submit_time: Array
     end_time: Array
@@ -39,18 +36,28 @@ class LearningLog:
     @classmethod
     def of(cls, jobs: pd.DataFrame) -> "LearningLog":
         jobs = jobs.sort_values("submit_time", kind="stable").reset_index(drop=True)
-        records: list[dict[str, Any]] = jobs.to_dict("records")  # type: ignore[assignment]  # the columns are names
-        requests = [JobRequest.from_mapping(row) for row in records]
         return cls(
-            jobs=jobs, requests=requests, keys=[keys_of(request) for request in requests],
-            request_rows=[request_row(request) for request in requests],
-            category_rows=[category_row(request) for request in requests],
-            submit_time=numbers(jobs, "submit_time"), end_time=np.nan_to_num(numbers(jobs, "end_time"), nan=np.inf),
-            labels=label_jobs(jobs),
+            jobs=jobs, requests_table=RequestTable(jobs), submit_time=numbers(jobs, "submit_time"),
+            end_time=np.nan_to_num(numbers(jobs, "end_time"), nan=np.inf), labels=label_jobs(jobs),
         )  # fmt: skip
 
     def __len__(self) -> int:
-        return len(self.requests)
+        return len(self.jobs)
+
+    @cached_property
+    def requests(self) -> list[JobRequest]:
+        """Each request as a record: made when first asked for, since it takes a while for a long log."""
+        return [JobRequest.from_mapping(row) for row in self.jobs.to_dict("records")]
+
+    @cached_property
+    def relations(self) -> NDArray[np.int64]:
+        """(n, len(RELATIONS)) a number for each key of each relation; -1 where the request lacks it."""
+        return self.requests_table.relations
+
+    @cached_property
+    def ends(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The rows that end, in their order, and (n,) how many had ended at each submission."""
+        return ends_before(self.submit_time, self.end_time)
 
     def values_log2(self, target: Target) -> Array:
         """(n,) what each job teaches of the target, log2; NaN where it teaches nothing."""

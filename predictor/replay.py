@@ -1,7 +1,7 @@
 """One target predicted over a whole log as in production: refitted on what had ended, judged on what came.
 
 Each block of submissions is predicted by members fitted on the jobs that had ended when the block began; weights and
-calibration move with every job that ends. Predict first, learn when the label really arrives.
+calibration move with the jobs that end. Predict first, learn when the label really arrives.
 """
 
 from collections.abc import Callable
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdrun.data.replay import events
-from crowdrun.predictor.classes import Poll, class_of_value, likeliest_class, most_frequent
-from crowdrun.predictor.features import Features, assemble, numeric_row
+from crowdrun.data.replay import ends_before
+from crowdrun.predictor.classes import Poll, class_of_value, likeliest_class, most_frequent_of_rows
+from crowdrun.predictor.features import HISTORY_NAMES, NUMERIC_NAMES, Features, assemble
 from crowdrun.predictor.history import History
+from crowdrun.predictor.history_table import HistoryTable
 from crowdrun.predictor.learners.registry import LEARNERS
-from crowdrun.predictor.learning_log import LearningLog, in_end_order
+from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.sizing import lean_log2
 from crowdrun.predictor.target import Target
@@ -23,6 +24,8 @@ from crowdrun.predictor.target_model import FEWEST_JOBS, TargetModel
 
 #: Told the share that is done, 0 to 1.
 Progress = Callable[[float], None]
+#: Rows whose features are put together at once, so that the wide table is never in memory as float64.
+_BLOCK = 1 << 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,22 +65,67 @@ class Seen:
     class_mode: NDArray[np.int64]
 
 
-def look(jobs: LearningLog, target: Target, history: History) -> Seen:
-    """One pass over the log: each job's features from the jobs that had ended, then its own end into the history."""
-    values = jobs.values_log2(target)
-    rows: list[list[float]] = [[]] * len(jobs)
-    mode = np.full(len(jobs), -1, dtype=np.int64)
-    for what, row in events(jobs.submit_time.tolist(), jobs.end_time.tolist()):
-        keys = jobs.keys[row]
-        if what == "end":
-            if not np.isnan(values[row]):
-                history.observe(keys, float(values[row]), float(jobs.end_time[row]))
-            continue
-        rows[row] = numeric_row(jobs.request_rows[row], keys, history, float(jobs.submit_time[row]))
-        closest = history.closest(keys)
-        if closest:
-            mode[row] = most_frequent(closest[1].recent)
-    return Seen(features=assemble(rows, jobs.category_rows, target), class_mode=mode)
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """What one target's replay goes through: n jobs in the order of their submission."""
+
+    submit_time: Array
+    end_time: Array
+    features: Features
+    value_log2: Array
+    bound_log2: Array
+
+    @classmethod
+    def of(cls, jobs: LearningLog, target: Target, features: Features, rows: slice) -> "Course":
+        """The part `rows` of a log; features are of those rows alone."""
+        return cls(
+            submit_time=jobs.submit_time[rows], end_time=jobs.end_time[rows], features=features,
+            value_log2=jobs.values_log2(target)[rows], bound_log2=jobs.bounds_log2(target)[rows],
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.value_log2)
+
+    def ended_before(self, now: float) -> NDArray[np.intp]:
+        """The rows that teach something and had ended by then, oldest end first."""
+        rows = np.flatnonzero(~np.isnan(self.value_log2) & (self.end_time <= now))
+        return rows[np.argsort(self.end_time[rows], kind="stable")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Followed:
+    """The crowd's distributions, combined and calibrated with what the ended jobs had taught by then."""
+
+    combined: Array
+    calibrated: Array
+    safe: Array
+    #: (n,) what the poll said; -1 where it was not held.
+    poll: NDArray[np.int64]
+
+
+def look(jobs: LearningLog, target: Target, history: History, rows: slice = slice(None)) -> Seen:
+    """Each job's features from the jobs that had ended at its submission; then all that ended is put into the history.
+
+    Features and modes are those of `rows`; the history, which comes empty, is that of the whole log.
+    """
+    table = HistoryTable(jobs, jobs.values_log2(target))
+    statistics = table.statistics(rows, history)
+    modes = most_frequent_of_rows(table.closest(rows))
+    return Seen(features=_features(jobs, target, statistics, rows), class_mode=modes)
+
+
+def _features(jobs: LearningLog, target: Target, statistics: Array, rows: slice) -> Features:
+    first = rows.indices(len(jobs))[0]
+    parts = []
+    for start in range(0, max(len(statistics), 1), _BLOCK):
+        told = statistics[start : start + _BLOCK]
+        these = slice(first + start, first + start + len(told))
+        numeric = np.full((len(told), len(NUMERIC_NAMES)), np.nan)
+        asked = jobs.requests_table.request_rows(these)
+        numeric[:, : asked.shape[1]] = asked
+        numeric[:, -len(HISTORY_NAMES) :] = told
+        parts.append(assemble(numeric, jobs.requests_table.category_rows(these), target))
+    return Features.joined(parts)
 
 
 def replay(
@@ -86,77 +134,102 @@ def replay(
     """Replay a log for one target; the members are fitted `refits` times, evenly over the submissions."""
     model = TargetModel(target=target, seed=seed)
     seen = look(jobs, target, model.history)
-    value, bound = jobs.values_log2(target), jobs.bounds_log2(target)
-    members = _predict_in_blocks(jobs, model, seen.features, value, bound, refits, progress)
-    groups = np.array([target.group(anchor) for anchor in seen.features.anchor], dtype=np.intp)
+    course = Course.of(jobs, target, seen.features, slice(None))
+    members = predict_in_blocks(course, model, refits, progress=progress)
     known = ~np.isnan(members[0, :, 0])
     class_members = np.full(members.shape[:2], -1, dtype=np.int64)
     for member in range(len(members)):
         class_members[member, known] = likeliest_class(members[member, known])
-    told = _follow(jobs, model, members, class_members, groups, value, bound, risk)
+    told = follow(course, model, members, risk, class_members)
     calibrated, lean = told.calibrated, np.full(len(jobs), np.nan)
     lean[known] = np.fmin(lean_log2(calibrated[known], target), told.safe[known])
     class_crowd = np.full(len(jobs), -1, dtype=np.int64)
     class_crowd[known] = likeliest_class(calibrated[known])
     return Replayed(
-        target=target, features=seen.features, value_log2=value, bound_log2=bound, members=members,
-        combined=told.combined, calibrated=calibrated, safe_log2=told.safe, lean_log2=lean, groups=groups,
-        class_mode=seen.class_mode, class_poll=told.poll, class_crowd=class_crowd, class_members=class_members,
-        model=model,
+        target=target, features=seen.features, value_log2=course.value_log2, bound_log2=course.bound_log2,
+        members=members, combined=told.combined, calibrated=calibrated, safe_log2=told.safe, lean_log2=lean,
+        groups=groups_of(course, target), class_mode=seen.class_mode, class_poll=told.poll, class_crowd=class_crowd,
+        class_members=class_members, model=model,
     )  # fmt: skip
 
 
-def _predict_in_blocks(
-    jobs: LearningLog, model: TargetModel, features: Features, value: Array, bound: Array, refits: int,
-    progress: Progress | None,
-) -> Array:  # fmt: skip
-    """The members' predictions, (members, n, levels); NaN before there was enough to learn from."""
-    members = np.full((len(LEARNERS), len(jobs), len(LEVELS)), np.nan)
-    step = max(1, -(-len(jobs) // refits))
-    labelled = ~np.isnan(value)
-    for start in range(0, len(jobs), step):
-        ended = np.flatnonzero(labelled & (jobs.end_time <= jobs.submit_time[start]))
-        if len(ended) >= FEWEST_JOBS:
-            rows = in_end_order(jobs, ended)
-            model.fit(features.rows(rows), value[rows])
+def predict_in_blocks(
+    course: Course, model: TargetModel, refits: int, *, first: int = 0, progress: Progress | None = None
+) -> Array:
+    """The members' predictions from row `first` on, (members, n, levels); NaN before there was enough to learn from."""
+    members = np.full((len(LEARNERS), len(course), len(LEVELS)), np.nan)
+    step = max(1, -(-(len(course) - first) // refits))
+    for start in range(first, len(course), step):
+        rows = course.ended_before(course.submit_time[start])
+        if len(rows) >= FEWEST_JOBS:
+            model.fit(course.features.rows(rows), course.value_log2[rows])
         if model.learners:
             block = slice(start, start + step)
-            members[:, block] = model.members(features.rows(block), bound[block])
+            members[:, block] = model.members(course.features.rows(block), course.bound_log2[block])
         if progress:
-            progress(min(1.0, (start + step) / len(jobs)))
+            progress(min(1.0, (start + step - first) / (len(course) - first)))
     return members
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Told:
-    combined: Array
-    calibrated: Array
-    safe: Array
-    poll: NDArray[np.int64]
+def groups_of(course: Course, target: Target) -> NDArray[np.intp]:
+    """(n,) the group of each job by its size (`Target.group`)."""
+    return np.array([target.group(anchor) for anchor in course.features.anchor.tolist()], dtype=np.intp)
 
 
-def _follow(
-    jobs: LearningLog, model: TargetModel, members: Array, class_members: NDArray[np.int64],
-    groups: NDArray[np.intp], value: Array, bound: Array, risk: float,
-) -> _Told:  # fmt: skip
-    """Combine and calibrate each job with what the ended ones had taught by then."""
+def follow(
+    course: Course, model: TargetModel, members: Array, risk: float, class_members: NDArray[np.int64] | None = None,
+    *, ends_between_looks: int = 1,
+) -> Followed:  # fmt: skip
+    """Combine and calibrate each job with what the ended ones had taught by then.
+
+    With the members' classes a poll is held as well. With `ends_between_looks` of 1, weights, calibration and budget
+    are those of a live service; with more, the submissions between every so many ends are answered together, with
+    what was known at the first of them: that is faster, and never looks ahead.
+    """
     combined = np.full(members.shape[1:], np.nan)
-    calibrated = combined.copy()
-    safe = np.full(len(jobs), np.nan)
-    said_poll = np.full(len(jobs), -1, dtype=np.int64)
+    told = Followed(
+        combined=combined, calibrated=combined.copy(), safe=np.full(len(course), np.nan),
+        poll=np.full(len(course), -1, dtype=np.int64),
+    )  # fmt: skip
+    groups, value = groups_of(course, model.target), course.value_log2
     poll = Poll(len(members))
-    classes = class_of_value(np.where(np.isnan(value), 0.0, value))
-    for what, row in events(jobs.submit_time.tolist(), jobs.end_time.tolist()):
-        if np.isnan(members[0, row, 0]):
-            continue
-        group, here = [int(groups[row])], slice(row, row + 1)
-        if what == "submit":
-            combined[here] = model.combine(members[:, here], group)
-            calibrated[here] = model.calibrate(combined[here], group, bound[here])
-            safe[here] = model.safe(calibrated[here], risk)
-            said_poll[row] = poll.vote(class_members[:, row])
-        elif not np.isnan(value[row]):
-            model.observe(group[0], members[:, row], combined[row], float(value[row]))
-            model.budget.observe(failed=bool(value[row] > safe[row]), risk=risk)
-            poll.observe(class_members[:, row], int(classes[row]))
-    return _Told(combined=combined, calibrated=calibrated, safe=safe, poll=said_poll)
+    known = ~np.isnan(members[0, :, 0])
+    for submitted, ended in _looks(course, known, ends_between_looks):
+        of = groups[submitted].tolist()
+        if of:
+            told.combined[submitted] = model.combine(members[:, submitted], of)
+            told.calibrated[submitted] = model.calibrate(told.combined[submitted], of, course.bound_log2[submitted])
+            told.safe[submitted] = model.safe(told.calibrated[submitted], risk)
+        model.observe_many(groups[ended].tolist(), members[:, ended], told.combined[ended], value[ended])
+        for failed in (value[ended] > told.safe[ended]).tolist():
+            model.budget.observe(failed=failed, risk=risk)
+        if class_members is not None:
+            _hold(poll, class_members, submitted, ended, class_of_value(value[ended]), told.poll)
+    return told
+
+
+def _looks(
+    course: Course, known: NDArray[np.bool_], ends_between: int
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Submissions that are answered together, and then the ends that are learnt from, in their order."""
+    order, before = ends_before(course.submit_time, course.end_time)
+    teaches = (known & ~np.isnan(course.value_log2))[order]
+    ends = order[teaches]
+    look_of = np.concatenate([[0], np.cumsum(teaches)])[before] // ends_between
+    submitted = np.flatnonzero(known)
+    looks = int(max(look_of.max(initial=0), (len(ends) - 1) // ends_between)) + 1
+    first = np.searchsorted(look_of[submitted], np.arange(looks + 1)).tolist()
+    return [
+        (submitted[first[k] : first[k + 1]], ends[k * ends_between : (k + 1) * ends_between]) for k in range(looks)
+    ]
+
+
+def _hold(
+    poll: Poll, votes: NDArray[np.int64], submitted: NDArray[np.intp], ended: NDArray[np.intp],
+    truth: NDArray[np.int64], said: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """The poll of each job submitted, and then what those that ended teach it."""
+    for row in submitted.tolist():
+        said[row] = poll.vote(votes[:, row])
+    for row, one in zip(ended.tolist(), truth.tolist(), strict=True):
+        poll.observe(votes[:, row], one)

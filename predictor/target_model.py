@@ -76,5 +76,13 @@ class TargetModel:
 
     def observe(self, group: int, members: Array, combined: Array, value_log2: float) -> None:
         """Learn from one ended job how good its prediction was. members: (members, levels); combined: (levels,)."""
-        self.weights.observe(group, pinball(members, np.array(value_log2)))
-        self.calibration.observe(group, float(logit_of(combined[None], np.array([value_log2]))[0]))
+        self.observe_many([group], members[:, None], combined[None], np.array([value_log2]))
+
+    def observe_many(self, groups: Sequence[int], members: Array, combined: Array, value_log2: Array) -> None:
+        """The same for n jobs in the order of their ends: members (m, n, levels), combined (n, levels), value (n,)."""
+        if not len(groups):
+            return
+        losses, scores = pinball(members, value_log2), logit_of(combined, value_log2).tolist()
+        for row, (group, score) in enumerate(zip(groups, scores, strict=True)):
+            self.weights.observe(group, losses[:, row])
+            self.calibration.observe(group, score)

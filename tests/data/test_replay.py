@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdrun.data.replay import events
+from crowdrun.data.replay import ends_before, events
 
 INFINITY = math.inf
 
@@ -60,3 +61,24 @@ def test_a_submission_knows_exactly_the_jobs_that_had_ended(log: list[tuple[int,
             known.add(row)
         else:
             assert known == {earlier for earlier in range(row) if max(ends[earlier], submits[earlier]) <= submits[row]}
+
+
+TIMES = st.one_of(st.just(math.nan), st.integers(0, 6).map(float))
+RUNS = st.one_of(st.just(math.inf), st.integers(-3, 9).map(float))
+
+
+@given(st.lists(st.tuples(TIMES, RUNS), max_size=30))
+def test_the_ends_before_each_submission_are_those_of_the_events(jobs: list[tuple[float, float]]) -> None:
+    jobs = sorted(jobs, key=lambda job: (math.isnan(job[0]), job[0]))
+    submit = np.array([time for time, _ in jobs], dtype=np.float64)
+    end = np.array([(0.0 if math.isnan(time) else time) + run for time, run in jobs], dtype=np.float64)
+    order, before = ends_before(submit, end)
+    ended: list[int] = []
+    seen: dict[int, int] = {}
+    for what, row in events(submit.tolist(), end.tolist()):
+        if what == "end":
+            ended.append(row)
+        else:
+            seen[row] = len(ended)
+    assert order.tolist() == ended
+    assert before.tolist() == [seen[row] for row in range(len(jobs))]
