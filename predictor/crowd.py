@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,18 +13,17 @@ import pandas as pd
 from crowdrun.data.errors import ModelError, NotEnoughDataError
 from crowdrun.data.job import JobRequest, Recommendation, TargetPrediction
 from crowdrun.predictor.features import Features, assemble, category_row, numeric_row, request_row
+from crowdrun.predictor.fitting import local_executor
 from crowdrun.predictor.history import Key, keys_of
-from crowdrun.predictor.learning_log import LearningLog, in_end_order, worth_learning
+from crowdrun.predictor.learning_log import LearningLog, worth_learning
 from crowdrun.predictor.persistence.target_file import load_target, save_target
-from crowdrun.predictor.quantiles import LEVELS, Array, pinball
+from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.recommend import evidence_of, prediction_of, sentences
-from crowdrun.predictor.replay import replay
+from crowdrun.predictor.rehearsal import Rehearsal
 from crowdrun.predictor.sizing import USUAL_RISK, lean_log2
 from crowdrun.predictor.target import TARGETS
 from crowdrun.predictor.target_model import FEWEST_JOBS, TargetModel
 
-#: Fits on a part of the log: weights and calibration are learnt from predictions that were made in advance.
-REHEARSALS = 6
 MEDIAN = LEVELS.tolist().index(0.5)
 CROWD_FILE = "crowd.json"
 
@@ -43,38 +44,32 @@ class Crowd:
         self.model_id: str | None = None
 
     @classmethod
-    def train(cls, jobs: pd.DataFrame, *, seed: int = 0, progress: Callable[[str, float], None] | None = None) -> Self:
+    def train(
+        cls, jobs: pd.DataFrame, *, seed: int = 0, progress: Callable[[str, float], None] | None = None,
+        executor: Executor | None = None,
+    ) -> Self:  # fmt: skip
         """Learn from a job history (canonical columns); progress is told the target and the share that is done.
+
+        The members are fitted by `executor`, which is shut down afterwards; by threads of this process without one.
 
         Raises:
             NotEnoughDataError: no target has enough labelled jobs.
         """
         log = LearningLog.of(jobs)
+        reasons = {target: worth_learning(log, target, FEWEST_JOBS) for target in TARGETS}
+        abstained = {target.name: reason for target, reason in reasons.items() if reason}
         models: dict[str, TargetModel] = {}
-        abstained: dict[str, str] = {}
         figures: dict[str, Any] = {}
-        for target in TARGETS:
-            reason = worth_learning(log, target, FEWEST_JOBS)
-            if reason:
-                abstained[target.name] = reason
-                continue
-
-            def tell(share: float, name: str = target.name) -> None:
-                if progress:
-                    progress(name, share)
-
-            rehearsed = replay(log, target, refits=REHEARSALS, risk=USUAL_RISK, seed=seed, progress=tell)
-            rows = in_end_order(log, np.flatnonzero(~np.isnan(rehearsed.value_log2) & np.isfinite(log.end_time)))
-            model = rehearsed.model
-            model.fit(rehearsed.features.rows(rows), rehearsed.value_log2[rows])
-            models[target.name] = model
-            scored = rehearsed.predicted & log.measured(target)
-            figures[target.name] = {
-                "labelled": len(rows),
-                "scored": int(scored.sum()),
-                "pinball_log2": _rounded(pinball(rehearsed.calibrated[scored], rehearsed.value_log2[scored])),
-                "safe_failures": _rounded((rehearsed.value_log2 > rehearsed.safe_log2)[scored].astype(np.float64)),
-            }
+        with executor or local_executor() as fits:
+            # All begin before the first is finished: fits run on while another target's history is read.
+            begun = [
+                (target.name, Rehearsal(log, target, seed=seed, executor=fits))
+                for target, reason in reasons.items()
+                if reason is None
+            ]
+            for name, rehearsal in begun:
+                figures[name] = rehearsal.finish(partial(progress, name) if progress else None)
+                models[name] = rehearsal.model
         if not models:
             raise NotEnoughDataError(
                 "the job history cannot teach any target: "
@@ -208,7 +203,3 @@ def _predict(model: TargetModel, parts: Sequence[_Asked], risk: float) -> list[T
         evidence = evidence_of(model.target, model.history, part.keys)
         said.append(prediction_of(model.target, calibrated[row], float(safe[row]), float(lean[row]), named, evidence))
     return said
-
-
-def _rounded(values: Array) -> float | None:
-    return round(float(np.mean(values)), 4) if np.size(values) else None

@@ -4,8 +4,10 @@ Each block of submissions is predicted by members fitted on the jobs that had en
 calibration move with the jobs that end. Predict first, learn when the label really arrives.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from crowdrun.data.replay import ends_before
 from crowdrun.predictor.classes import Poll, class_of_value, likeliest_class, most_frequent_of_rows
 from crowdrun.predictor.features import HISTORY_NAMES, NUMERIC_NAMES, Features, assemble
+from crowdrun.predictor.fitting import Fitting, local_executor
 from crowdrun.predictor.history import History
 from crowdrun.predictor.history_table import HistoryTable
 from crowdrun.predictor.learners.registry import LEARNERS
@@ -59,10 +62,16 @@ class Replayed:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What was known of each job at its submission."""
+    """What was known of some jobs of a log at their submission."""
 
     features: Features
-    class_mode: NDArray[np.int64]
+    table: HistoryTable
+    rows: slice
+
+    @cached_property
+    def class_mode(self) -> NDArray[np.int64]:
+        """The most frequent class of the closest relation that has a history; -1 where none has."""
+        return most_frequent_of_rows(self.table.closest(self.rows))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +95,9 @@ class Course:
     def __len__(self) -> int:
         return len(self.value_log2)
 
-    def ended_before(self, now: float) -> NDArray[np.intp]:
+    def ended_by(self, now: float) -> NDArray[np.intp]:
         """The rows that teach something and had ended by then, oldest end first."""
-        rows = np.flatnonzero(~np.isnan(self.value_log2) & (self.end_time <= now))
+        rows = np.flatnonzero(~np.isnan(self.value_log2) & (self.end_time <= now) & np.isfinite(self.end_time))
         return rows[np.argsort(self.end_time[rows], kind="stable")]
 
 
@@ -106,12 +115,11 @@ class Followed:
 def look(jobs: LearningLog, target: Target, history: History, rows: slice = slice(None)) -> Seen:
     """Each job's features from the jobs that had ended at its submission; then all that ended is put into the history.
 
-    Features and modes are those of `rows`; the history, which comes empty, is that of the whole log.
+    What is seen is that of `rows`; the history, which comes empty, is that of the whole log.
     """
     table = HistoryTable(jobs, jobs.values_log2(target))
-    statistics = table.statistics(rows, history)
-    modes = most_frequent_of_rows(table.closest(rows))
-    return Seen(features=_features(jobs, target, statistics, rows), class_mode=modes)
+    features = _features(jobs, target, table.statistics(rows, history), rows)
+    return Seen(features=features, table=table, rows=rows)
 
 
 def _features(jobs: LearningLog, target: Target, statistics: Array, rows: slice) -> Features:
@@ -135,7 +143,8 @@ def replay(
     model = TargetModel(target=target, seed=seed)
     seen = look(jobs, target, model.history)
     course = Course.of(jobs, target, seen.features, slice(None))
-    members = predict_in_blocks(course, model, refits, progress=progress)
+    with local_executor() as executor:
+        members = predict_in_blocks(course, model, begin_fits(course, model, refits, executor), progress=progress)
     known = ~np.isnan(members[0, :, 0])
     class_members = np.full(members.shape[:2], -1, dtype=np.int64)
     for member in range(len(members)):
@@ -153,21 +162,39 @@ def replay(
     )  # fmt: skip
 
 
-def predict_in_blocks(
-    course: Course, model: TargetModel, refits: int, *, first: int = 0, progress: Progress | None = None
-) -> Array:
-    """The members' predictions from row `first` on, (members, n, levels); NaN before there was enough to learn from."""
-    members = np.full((len(LEARNERS), len(course), len(LEVELS)), np.nan)
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Submissions that the same members predict; `fitting` is None before there was enough to learn from."""
+
+    rows: slice
+    fitting: Fitting | None
+
+
+def begin_fits(course: Course, model: TargetModel, refits: int, executor: Executor, *, first: int = 0) -> list[Block]:
+    """Blocks of submissions from row `first` on; each one's members begin to be fitted on what had ended before it."""
     step = max(1, -(-(len(course) - first) // refits))
+    blocks = []
     for start in range(first, len(course), step):
-        rows = course.ended_before(course.submit_time[start])
-        if len(rows) >= FEWEST_JOBS:
-            model.fit(course.features.rows(rows), course.value_log2[rows])
+        rows = course.ended_by(course.submit_time[start])
+        enough = len(rows) >= FEWEST_JOBS
+        fitting = model.begin_fit(course.features, course.value_log2, rows, executor) if enough else None
+        blocks.append(Block(rows=slice(start, min(start + step, len(course))), fitting=fitting))
+    return blocks
+
+
+def predict_in_blocks(
+    course: Course, model: TargetModel, blocks: Sequence[Block], *, progress: Progress | None = None
+) -> Array:
+    """The members' predictions, (members, n, levels); NaN where there was not enough to learn from."""
+    members = np.full((len(LEARNERS), len(course), len(LEVELS)), np.nan)
+    for done, block in enumerate(blocks, start=1):
+        if block.fitting:
+            model.learners = block.fitting.result()
         if model.learners:
-            block = slice(start, start + step)
-            members[:, block] = model.members(course.features.rows(block), course.bound_log2[block])
+            features = course.features.rows(block.rows)
+            members[:, block.rows] = model.members(features, course.bound_log2[block.rows])
         if progress:
-            progress(min(1.0, (start + step - first) / (len(course) - first)))
+            progress(done / len(blocks))
     return members
 
 
@@ -219,9 +246,7 @@ def _looks(
     submitted = np.flatnonzero(known)
     looks = int(max(look_of.max(initial=0), (len(ends) - 1) // ends_between)) + 1
     first = np.searchsorted(look_of[submitted], np.arange(looks + 1)).tolist()
-    return [
-        (submitted[first[k] : first[k + 1]], ends[k * ends_between : (k + 1) * ends_between]) for k in range(looks)
-    ]
+    return [(submitted[first[k] : first[k + 1]], ends[k * ends_between : (k + 1) * ends_between]) for k in range(looks)]
 
 
 def _hold(

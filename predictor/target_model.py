@@ -1,14 +1,15 @@
 """All that the crowd keeps for one target: histories, members, weights and calibration."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from importlib import import_module
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crowdrun.predictor.calibration import Calibration
 from crowdrun.predictor.features import Features
+from crowdrun.predictor.fitting import Fitting, begin, local_executor
 from crowdrun.predictor.history import History
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.learners.registry import LEARNERS
@@ -35,16 +36,13 @@ class TargetModel:
 
     def fit(self, features: Features, value_log2: Array) -> None:
         """Fit every member anew; rows in the order in which the jobs ended."""
-        relative = value_log2 - features.anchor
-        learners = {name: learner(self.seed) for name, learner in LEARNERS.items()}
-        # Imported one after the other (two threads in one import trip over each other), then fitted side by side:
-        # the libraries leave the interpreter's lock while they fit.
-        for learner in learners.values():
-            if learner.fits_with:
-                import_module(learner.fits_with)
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            list(pool.map(lambda learner: learner.fit(features, relative), learners.values()))
-        self.learners = learners
+        with local_executor() as executor:
+            rows = np.arange(len(features))
+            self.learners = self.begin_fit(features, value_log2, rows, executor).result()
+
+    def begin_fit(self, features: Features, value_log2: Array, rows: NDArray[np.intp], executor: Executor) -> Fitting:
+        """Begin to fit every member on some rows, in the order in which the jobs ended; this model stays as it is."""
+        return begin(LEARNERS, self.seed, features, value_log2 - features.anchor, rows, executor)
 
     def members(self, features: Features, bound_log2: Array) -> Array:
         """The members' own distributions, log2, none above the bound: (members, n, levels).

@@ -20,7 +20,8 @@ def make_jobs(rows: int, *, seed: int = 0) -> pd.DataFrame:
     family = _families_of_jobs(rng, rows, families)
     user = rng.integers(0, families // 3 + 1, families)[family]
     drift = np.cumsum(rng.normal(0, 0.02, rows)) * rng.normal(0, 0.1, families)[family]
-    need = np.exp2(rng.uniform(7, 16, families)[family] + drift + rng.normal(0, 1, rows) * _spread(rng, families)[family])
+    noise = rng.normal(0, 1, rows) * rng.choice([0.0, 0.1, 0.3, 0.8], families)[family]
+    need = np.exp2(rng.uniform(7, 16, families)[family] + drift + noise)
     run_time = np.exp2(rng.uniform(4, 14, families)[family] + rng.normal(0, 0.6, rows))
     asked = np.exp2(np.ceil(np.log2(need) + rng.uniform(0.2, 5, families)[family]))
     limit = 3600.0 * np.ceil(run_time / 3600 * rng.uniform(1, 6, families)[family])
@@ -31,7 +32,7 @@ def make_jobs(rows: int, *, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({
         "job_id": np.arange(rows).astype(str), "user": _named("user", user), "group": _named("group", user % 40),
         "account": _named("account", user % 90), "partition": np.where(gpus > 0, "gpu", "batch").astype(object),
-        "job_name": np.char.add(_letters(family), _named("-", batch).astype(str)).astype(object), "command": _named("python train.py --batch-size ", batch),
+        "job_name": _named(_letters(family), batch), "command": _named("python train.py --batch-size ", batch),
         "submit_time": submit, "start_time": start, "end_time": start + run_time, "req_nodes": 1, "req_cpus": 4,
         "req_mem_mb": asked, "req_gpus": gpus, "timelimit_s": limit, "state": "COMPLETED", "exit_code": "0:0",
         "peak_mem_mb": need, "alloc_gpus": np.where(rng.random(rows) < 0.05, np.minimum(gpus, 1), gpus),
@@ -50,15 +51,12 @@ def _families_of_jobs(rng: np.random.Generator, rows: int, families: int) -> np.
     return np.repeat(of_burst, BURST)[place][:rows]
 
 
-def _spread(rng: np.random.Generator, families: int) -> np.ndarray:
-    return rng.choice([0.0, 0.1, 0.3, 0.8], families)
-
-
-def _named(prefix: str, numbers: np.ndarray) -> np.ndarray:
+def _named(prefix: str | np.ndarray, numbers: np.ndarray) -> np.ndarray:
     return np.char.add(prefix, numbers.astype(str)).astype(object)
 
 
 def _letters(numbers: np.ndarray) -> np.ndarray:
     """A word for each number: the digits of a name do not tell families apart."""
-    words = np.array([np.base_repr(number, 26) for number in range(int(numbers.max()) + 1)])
-    return np.char.translate(words, str.maketrans("0123456789", "qrstuvwxyz"))[numbers]
+    letters = str.maketrans("0123456789", "qrstuvwxyz")
+    words = [f"{np.base_repr(number, 26).translate(letters)}-" for number in range(int(numbers.max()) + 1)]
+    return np.array(words)[numbers]

@@ -20,9 +20,7 @@ WORDS = st.one_of(st.none(), st.text(max_size=12), st.sampled_from(["", "lm_b64"
 COUNTS = st.one_of(st.none(), st.integers(0, 9), st.integers(0, 2**40))
 SIZES = st.one_of(st.none(), st.floats(0, 1e12), st.sampled_from([0.0, 1024.0]))
 REQUESTS = st.fixed_dictionaries(
-    dict.fromkeys(
-        ("user", "group", "account", "partition", "job_name", "command", "work_dir", "gpu_type"), WORDS
-    )
+    dict.fromkeys(("user", "group", "account", "partition", "job_name", "command", "work_dir", "gpu_type"), WORDS)
     | dict.fromkeys(("req_nodes", "req_cpus", "req_gpus", "batch_size"), COUNTS)
     | dict.fromkeys(("submit_time", "req_mem_mb", "timelimit_s", "params_m"), SIZES)
 )
