@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +12,7 @@ import pandas as pd
 from crowdrun.data.errors import ModelError, NotEnoughDataError
 from crowdrun.data.job import JobRequest, Recommendation, TargetPrediction
 from crowdrun.predictor.features import Features, assemble, category_row, numeric_row, request_row
-from crowdrun.predictor.fitting import local_executor
+from crowdrun.predictor.fitting import fit_executor
 from crowdrun.predictor.history import Key, keys_of
 from crowdrun.predictor.learning_log import LearningLog, worth_learning
 from crowdrun.predictor.persistence.target_file import load_target, save_target
@@ -44,13 +43,10 @@ class Crowd:
         self.model_id: str | None = None
 
     @classmethod
-    def train(
-        cls, jobs: pd.DataFrame, *, seed: int = 0, progress: Callable[[str, float], None] | None = None,
-        executor: Executor | None = None,
-    ) -> Self:  # fmt: skip
+    def train(cls, jobs: pd.DataFrame, *, seed: int = 0, progress: Callable[[str, float], None] | None = None) -> Self:
         """Learn from a job history (canonical columns); progress is told the target and the share that is done.
 
-        The members are fitted by `executor`, which is shut down afterwards; by threads of this process without one.
+        The members are fitted on threads of this process, or wherever `fitting.fits_run_by` says.
 
         Raises:
             NotEnoughDataError: no target has enough labelled jobs.
@@ -60,10 +56,10 @@ class Crowd:
         abstained = {target.name: reason for target, reason in reasons.items() if reason}
         models: dict[str, TargetModel] = {}
         figures: dict[str, Any] = {}
-        with executor or local_executor() as fits:
+        with fit_executor() as executor:
             # All begin before the first is finished: fits run on while another target's history is read.
             begun = [
-                (target.name, Rehearsal(log, target, seed=seed, executor=fits))
+                (target.name, Rehearsal(log, target, seed=seed, executor=executor))
                 for target, reason in reasons.items()
                 if reason is None
             ]

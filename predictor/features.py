@@ -125,9 +125,9 @@ def assemble(
     anchor: Array = filled[np.arange(len(numeric)), relation]
     numeric[:, _RELATIVE] -= anchor[:, None]
     if target.request_column:
-        numeric[:, _column("request_to_anchor")] = numeric[:, _REQUEST_OF[target.request_column]] - anchor
-    numeric[:, _column("anchor_log2")] = anchor
-    numeric[:, _column("anchor_relation")] = relation
+        numeric[:, _REQUEST_TO_ANCHOR] = numeric[:, _REQUEST_OF[target.request_column]] - anchor
+    numeric[:, _ANCHOR] = anchor
+    numeric[:, _ANCHOR_RELATION] = relation
     return Features(
         numeric=numeric.astype(np.float32),
         categories=np.array(categories, dtype=np.int32).reshape(-1, len(CATEGORY_NAMES)),
@@ -139,6 +139,9 @@ def _column(name: str) -> int:
     return NUMERIC_NAMES.index(name)
 
 
+_REQUEST_TO_ANCHOR, _ANCHOR, _ANCHOR_RELATION = (
+    _column(name) for name in ("request_to_anchor", "anchor_log2", "anchor_relation")
+)
 _REQUEST_OF = {
     "req_mem_mb": _column("log2_req_mem_mb"),
     "timelimit_s": _column("log2_timelimit_s"),

@@ -4,8 +4,10 @@ A fit is a function of plain arrays, so that it can as well run in another proce
 (`scale_out/`). Members learn from the newest jobs alone: what a fit costs then does not grow with the log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -33,9 +35,31 @@ class Fitting:
         return {name: future.result() for name, future in self.members.items()}
 
 
-def local_executor() -> Executor:
-    """Threads of this process: the libraries leave the interpreter's lock while they fit."""
-    return ThreadPoolExecutor(max_workers=THREADS)
+_EXECUTOR: ContextVar[Executor | None] = ContextVar("executor of fits", default=None)
+
+
+@contextmanager
+def fits_run_by(executor: Executor) -> Iterator[None]:
+    """Every fit that begins within is run by this executor, however deep in the training it is asked for."""
+    token = _EXECUTOR.set(executor)
+    try:
+        yield
+    finally:
+        _EXECUTOR.reset(token)
+
+
+@contextmanager
+def fit_executor() -> Iterator[Executor]:
+    """What runs fits: the executor of `fits_run_by`, else threads of this process.
+
+    The libraries leave the interpreter's lock while they fit, so threads are enough.
+    """
+    chosen = _EXECUTOR.get()
+    if chosen is not None:
+        yield chosen
+        return
+    with ThreadPoolExecutor(max_workers=THREADS) as threads:
+        yield threads
 
 
 def begin(

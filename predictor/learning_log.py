@@ -6,6 +6,7 @@ A label is *measured*, *at_least* (a bound: the job was stopped when it wanted m
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,8 @@ class LearningLog:
     @cached_property
     def requests(self) -> list[JobRequest]:
         """Each request as a record: made when first asked for, since it takes a while for a long log."""
-        return [JobRequest.from_mapping(row) for row in self.jobs.to_dict("records")]
+        records: list[dict[str, Any]] = self.jobs.to_dict("records")  # type: ignore[assignment]  # columns are names
+        return [JobRequest.from_mapping(row) for row in records]
 
     @cached_property
     def relations(self) -> NDArray[np.int64]:

@@ -52,13 +52,17 @@ def at_logit(quantiles: Array, x: Array) -> Array:
 
     Returns (n, k), or (n,) for k = 1.
     """
-    x = np.broadcast_to(np.atleast_2d(x), (len(quantiles), np.shape(np.atleast_2d(x))[1]))
-    inside = np.clip(x, GRID[0], GRID[-1])
-    upper = np.clip(np.searchsorted(GRID, inside), 1, len(GRID) - 1)
+    x = np.atleast_2d(x)
+    inside = np.minimum(np.maximum(x, GRID[0]), GRID[-1])
+    upper = np.minimum(np.maximum(GRID.searchsorted(inside), 1), len(GRID) - 1)
     share = (inside - GRID[upper - 1]) / (GRID[upper] - GRID[upper - 1])
-    rows = np.arange(len(quantiles))[:, None]
+    # The same places for all rows are taken as columns; rows with places of their own are picked one by one.
+    rows: slice | NDArray[np.intp] = slice(None) if len(x) == 1 else np.arange(len(quantiles))[:, None]
+    upper = upper[0] if len(x) == 1 else upper
     value = between(quantiles[rows, upper - 1], quantiles[rows, upper], share)
-    value = value + slope_beyond(quantiles)[:, None] * np.maximum(x - GRID[-1], 0)
+    beyond = x - GRID[-1]
+    if beyond.max(initial=0.0) > 0:
+        value = value + slope_beyond(quantiles)[:, None] * np.maximum(beyond, 0)
     result: Array = value[:, 0] if value.shape[1] == 1 else value
     return result
 
@@ -69,11 +73,11 @@ def logit_of(quantiles: Array, value: Array) -> Array:
     Below the grid it is one unit under the first level; above, it goes on with the slope of `at_logit`.
     """
     place = (quantiles < value[:, None]).sum(axis=1)
-    upper = np.clip(place, 1, len(GRID) - 1)
+    upper = np.minimum(np.maximum(place, 1), len(GRID) - 1)
     rows = np.arange(len(quantiles))
     step = quantiles[rows, upper] - quantiles[rows, upper - 1]
-    share = np.where(step > 1e-12, (value - quantiles[rows, upper - 1]) / np.where(step > 1e-12, step, 1), 1.0)
-    inside = GRID[upper - 1] + np.clip(share, 0, 1) * (GRID[upper] - GRID[upper - 1])
+    share = np.where(step > 1e-12, (value - quantiles[rows, upper - 1]) / np.maximum(step, 1e-12), 1.0)
+    inside = GRID[upper - 1] + np.minimum(np.maximum(share, 0), 1) * (GRID[upper] - GRID[upper - 1])
     beyond = GRID[-1] + (value - quantiles[:, -1]) / slope_beyond(quantiles)
     result: Array = np.where(place == 0, GRID[0] - 1.0, np.where(value > quantiles[:, -1], beyond, inside))
     return result
@@ -89,7 +93,7 @@ def truncate(quantiles: Array, bound: Array) -> Array:
     if not len(rows):
         return result
     reached = expit(logit_of(quantiles[rows], bound[rows]))
-    levels = np.clip(LEVELS * reached[:, None], 1e-9, 1 - 1e-9)
+    levels = np.minimum(np.maximum(LEVELS * reached[:, None], 1e-9), 1 - 1e-9)
     result[rows] = np.minimum(at_logit(quantiles[rows], logit(levels)), bound[rows, None])
     return result
 
@@ -120,11 +124,12 @@ def mixture(members: Array, weights: Array) -> Array:
     Probabilities are averaged, not quantiles: a job that needs either 2 GB or 200 GB stays one that never needs 80.
     """
     count, rows, _ = members.shape
-    atoms = np.stack([at_logit(member, ATOM_LOGITS) for member in members], axis=1).reshape(rows, -1)
-    mass = (weights.T[:, :, None] * ATOM_WEIGHTS).reshape(rows, count * len(ATOM_WEIGHTS))
-    order = np.argsort(atoms, axis=1, kind="stable")
-    atoms, mass = np.take_along_axis(atoms, order, axis=1), np.take_along_axis(mass, order, axis=1)
-    reached = np.cumsum(mass, axis=1) - mass / 2
+    size = count * len(ATOM_WEIGHTS)
+    atoms = at_logit(members.transpose(1, 0, 2).reshape(rows * count, -1), ATOM_LOGITS).reshape(rows, size)
+    mass = (weights.T[:, :, None] * ATOM_WEIGHTS).reshape(rows, size)
+    order = np.argsort(atoms, axis=1, kind="stable") + size * np.arange(rows)[:, None]
+    atoms, mass = atoms.take(order), mass.take(order)
+    reached = mass.cumsum(axis=1) - mass / 2
     result = np.empty((rows, len(LEVELS)))
     for row in range(rows):
         result[row] = np.interp(LEVELS, reached[row], atoms[row])

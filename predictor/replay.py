@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crowdrun.data.replay import ends_before
 from crowdrun.predictor.classes import Poll, class_of_value, likeliest_class, most_frequent_of_rows
 from crowdrun.predictor.features import HISTORY_NAMES, NUMERIC_NAMES, Features, assemble
-from crowdrun.predictor.fitting import Fitting, local_executor
+from crowdrun.predictor.fitting import Fitting, fit_executor
 from crowdrun.predictor.history import History
 from crowdrun.predictor.history_table import HistoryTable
 from crowdrun.predictor.learners.registry import LEARNERS
@@ -143,7 +143,7 @@ def replay(
     model = TargetModel(target=target, seed=seed)
     seen = look(jobs, target, model.history)
     course = Course.of(jobs, target, seen.features, slice(None))
-    with local_executor() as executor:
+    with fit_executor() as executor:
         members = predict_in_blocks(course, model, begin_fits(course, model, refits, executor), progress=progress)
     known = ~np.isnan(members[0, :, 0])
     class_members = np.full(members.shape[:2], -1, dtype=np.int64)

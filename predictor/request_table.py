@@ -67,7 +67,7 @@ class RequestTable:
         return len(self._jobs)
 
     def request(self, row: int) -> JobRequest:
-        return JobRequest.from_mapping(self._jobs.iloc[row].to_dict())
+        return JobRequest.from_mapping({name: self._jobs[name].iloc[row] for name in self._jobs})
 
     @cached_property
     def relations(self) -> Codes:
@@ -83,7 +83,7 @@ class RequestTable:
 
     def keys(self, relation: int, rows: NDArray[np.intp]) -> list[Key]:
         """The keys of some jobs that have one, as `keys_of` writes them."""
-        columns = [[relation] * len(rows)]
+        columns: list[list[Hashable]] = [[relation] * len(rows)]
         for part in KEY_PARTS[relation][0]:
             coded = self._part(part)
             # A name or command that is not there is an empty one.

@@ -19,6 +19,8 @@ from crowdrun.predictor.quantiles import ATOM_LEVELS, ATOM_LOGITS, ATOM_WEIGHTS,
 from crowdrun.predictor.target import Target
 
 _BLOCK = 1000
+#: Doublings after which one more makes no difference: no cluster has 2^64 MB.
+_MOST_FAILURES = 64
 
 #: What a failure costs beyond the attempt itself, as a share of it.
 LEAN_FAILURE_SHARE = 0.1
@@ -46,14 +48,15 @@ def safe_log2(quantiles: Array, target: Target, risk: float, ceiling: Array) -> 
 def _cheapest(quantiles: Array, failure_share: float, failure_price: float, ceiling: Array | None) -> Array:
     """(n,) the need, of those played through, that costs least as an allocation."""
     result = np.empty(len(quantiles))
+    # What an allocation of 1 costs in memory held, by the number of its failures.
+    count = np.arange(_MOST_FAILURES + 1)
+    of_held = (np.exp2(count + 1) - 1) * (1 + failure_share * count)
     for start in range(0, len(quantiles), _BLOCK):
         needs = at_logit(quantiles[start : start + _BLOCK], ATOM_LOGITS)
         # An allocation fails as often as its doublings take to reach the need.
-        allocation, need = needs[:, :, None], needs[:, None, :]
-        failures = np.maximum(np.ceil(need - allocation - 1e-12), 0)
-        held = np.exp2(allocation) * (np.exp2(failures + 1) - 1)
-        cost = held * (1 + failure_share * failures) + failure_price * (failures > 0)
-        expected = (cost * ATOM_WEIGHTS).sum(axis=2)
+        failures = np.ceil(needs[:, None, :] - needs[:, :, None] - 1e-12)
+        failures = np.minimum(np.maximum(failures, 0), _MOST_FAILURES).astype(np.intp)
+        expected = np.exp2(needs) * (of_held[failures] @ ATOM_WEIGHTS) + failure_price * ((failures > 0) @ ATOM_WEIGHTS)
         if ceiling is not None:
             too_risky = 1 - ceiling[start : start + _BLOCK, None] > ATOM_LEVELS
             # The highest need is always allowed, however small the ceiling.

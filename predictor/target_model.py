@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from crowdrun.predictor.calibration import Calibration
 from crowdrun.predictor.features import Features
-from crowdrun.predictor.fitting import Fitting, begin, local_executor
+from crowdrun.predictor.fitting import Fitting, begin, fit_executor
 from crowdrun.predictor.history import History
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.learners.registry import LEARNERS
@@ -36,7 +36,7 @@ class TargetModel:
 
     def fit(self, features: Features, value_log2: Array) -> None:
         """Fit every member anew; rows in the order in which the jobs ended."""
-        with local_executor() as executor:
+        with fit_executor() as executor:
             rows = np.arange(len(features))
             self.learners = self.begin_fit(features, value_log2, rows, executor).result()
 
@@ -49,11 +49,12 @@ class TargetModel:
 
         bound_log2: (n,), NaN for none.
         """
-        predictions = []
-        for learner in self.learners.values():
-            quantiles = learner.predict(features) + features.anchor[:, None]
-            predictions.append(truncate(quantiles, bound_log2) if self.target.capped_at_request else quantiles)
-        return np.stack(predictions)
+        members = np.stack([learner.predict(features) for learner in self.learners.values()])
+        members += features.anchor[:, None]
+        if not self.target.capped_at_request:
+            return members
+        cut = truncate(members.reshape(-1, members.shape[2]), np.tile(bound_log2, len(members)))
+        return cut.reshape(members.shape)
 
     def combine(self, members: Array, groups: Sequence[int]) -> Array:
         """The crowd's raw distributions: the members', mixed by weight. (members, n, levels) -> (n, levels)."""

@@ -24,6 +24,11 @@ SETTINGS: dict[str, Any] = {
 #: Flat form against xgboost's own prediction, log2.
 LARGEST_DIFFERENCE = 1e-3
 
+#: Where each of LEVELS lies between two boosted ones, in the logit.
+_GRID = logit(BOOSTED_LEVELS)
+_UPPER = np.clip(np.searchsorted(_GRID, logit(LEVELS)), 1, len(_GRID) - 1)
+_SHARE = np.clip((logit(LEVELS) - _GRID[_UPPER - 1]) / (_GRID[_UPPER] - _GRID[_UPPER - 1]), 0, 1)
+
 
 class Boosted(Learner):
     name = "boosted"
@@ -43,10 +48,7 @@ class Boosted(Learner):
 
     def predict(self, features: Features) -> Array:
         values = np.sort(self._boosted(features), axis=1)
-        grid, wanted = logit(BOOSTED_LEVELS), logit(LEVELS)
-        upper = np.clip(np.searchsorted(grid, wanted), 1, len(grid) - 1)
-        share = np.clip((wanted - grid[upper - 1]) / (grid[upper] - grid[upper - 1]), 0, 1)
-        return between(values[:, upper - 1], values[:, upper], share)
+        return between(values[:, _UPPER - 1], values[:, _UPPER], _SHARE)
 
     def _boosted(self, features: Features) -> Array:
         result = np.empty((len(features), len(BOOSTED_LEVELS)))

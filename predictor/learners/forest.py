@@ -54,7 +54,7 @@ class Forest(Learner):
         rows = np.arange(len(cdf))[:, None]
         step = cdf[rows, upper] - cdf[rows, lower]
         share = np.where(step > 0, (LEVELS - cdf[rows, lower]) / np.where(step > 0, step, 1), 1.0)
-        return between(self._grid[lower], self._grid[upper], np.clip(share, 0, 1))
+        return between(self._grid[lower], self._grid[upper], np.minimum(np.maximum(share, 0), 1))
 
     def save(self, folder: Path) -> None:
         np.savez(folder / "forest.npz", leaf_values=self._cdf, grid=self._grid, **self._trees.arrays())  # type: ignore[arg-type]
@@ -68,7 +68,7 @@ class Forest(Learner):
 
 
 def _complete(features: Features) -> NDArray[np.float32]:
-    return np.nan_to_num(features.numeric, nan=UNKNOWN)
+    return np.where(np.isnan(features.numeric), np.float32(UNKNOWN), features.numeric)
 
 
 def _grid(target: Array) -> Array:

@@ -33,8 +33,9 @@ class Scaling:
 
     def apply(self, features: Features) -> Array:
         """(n, columns), unknown values at the mean."""
-        scaled = (features.numeric[:, self.columns] - self.mean) / self.spread
-        result: Array = np.clip(np.nan_to_num(scaled, nan=0.0), -LARGEST, LARGEST)
+        scaled = (features.numeric.take(self.columns, axis=1) - self.mean) / self.spread
+        scaled[np.isnan(scaled)] = 0.0
+        result: Array = np.minimum(np.maximum(scaled, -LARGEST), LARGEST)
         return result
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:

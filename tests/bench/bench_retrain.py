@@ -44,7 +44,10 @@ def main(sizes: tuple[int, ...] = ROWS) -> str:
         f"{run['update_ms']:.1f} |"
         for run in runs
     ]
-    lines += ["", f"Goals at {GOAL_ROWS:,} jobs: {GOAL_S} s, {GOAL_MB} MB; an update {GOAL_UPDATE_MS} ms. Plot: retrain.svg."]
+    lines += [
+        "",
+        f"Goals at {GOAL_ROWS:,} jobs: {GOAL_S} s, {GOAL_MB} MB; an update {GOAL_UPDATE_MS} ms. Plot: retrain.svg.",
+    ]
     return "\n".join(lines)
 
 

@@ -1,0 +1,1 @@
+"""Fits on more machines than this one."""
