@@ -12,8 +12,8 @@ def advice_line(recommendation: Recommendation) -> str | None:
     >>> from crowdrun.data.job import JobRequest, TargetPrediction
     >>> evidence = Evidence(shared="user and name", jobs=27, lowest=3150, median=3500, highest=4000, newest_time=0)
     >>> memory = TargetPrediction(
-    ...     target=MEMORY, quantiles={0.5: 3500}, safe=4705.2, safe_risk=0.04, lean=4100, ladder=(), members={},
-    ...     evidence=evidence)
+    ...     target=MEMORY, quantiles={0.5: 3500}, safe=4705.2, lean=4100, ladder=(), members={},
+    ...     risk_curve=((0, 1), (4705.2, 0.04)), evidence=evidence)
     >>> advice_line(Recommendation(request=JobRequest(req_mem_mb=65536), risk=0.05, predictions={MEMORY: memory}))
     'asked 64G, similar jobs used 3.1G to 3.9G (27 runs); 4.6G keeps the out-of-memory risk under 5%'
     """

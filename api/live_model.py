@@ -10,6 +10,7 @@ from pathlib import Path
 from crowdrun.data import store_follow
 from crowdrun.data.job import JobRequest, Recommendation
 from crowdrun.data.store import JobStore
+from crowdrun.predictor.explanation.explain import explain
 from crowdrun.predictor.persistence import registry
 
 log = logging.getLogger("crowdrun.service")
@@ -45,7 +46,9 @@ class LiveModel:
         self._lock = threading.Lock()
         self._learning = threading.Lock()
 
-    def recommend(self, requests: Sequence[JobRequest], risk: float) -> list[Recommendation]:
+    def recommend(
+        self, requests: Sequence[JobRequest], risk: float, *, explained: bool = False
+    ) -> list[Recommendation]:
         """One recommendation a request, in order; a request without a submit time is taken as submitted now."""
         now = time.time()
         asked = [replace(request, submit_time=now) if request.submit_time is None else request for request in requests]
@@ -53,7 +56,11 @@ class LiveModel:
         for start in range(0, len(asked), ANSWER_CHUNK):
             with self._lock:
                 answers += self._crowd.recommend_many(asked[start : start + ANSWER_CHUNK], risk)
-        return answers
+        return [self._explain(answer) for answer in answers] if explained else answers
+
+    def _explain(self, answer: Recommendation) -> Recommendation:
+        with self._lock:
+            return explain(self._crowd, answer)
 
     def learn(self, store: JobStore, *, at_most: int | None = None) -> int:
         """Learn from the jobs of which the store has heard the end since last time, and return how many.

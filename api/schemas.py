@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from crowdrun.data.columns import BY_NAME
+from crowdrun.data.explanation import Counterfactual, Explanation, LevelAttribution
 from crowdrun.data.job import Evidence, JobRequest, Recommendation, TargetPrediction
 from crowdrun.data.states import STATES, normalise
 
@@ -148,6 +149,10 @@ class SubmissionBody(Body):
     submit_time: Seconds | None = _column("submit_time")
 
 
+def _fields(answer: type[BaseModel], record: object) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in answer.model_fields}
+
+
 class EvidenceAnswer(BaseModel):
     """The past jobs that a prediction rests on."""
 
@@ -157,10 +162,11 @@ class EvidenceAnswer(BaseModel):
     median: float
     highest: float
     newest_time: float = Field(description="end of the newest, UTC epoch seconds")
+    above_request: int | None = Field(description="how many needed more than this request asks for")
 
     @classmethod
     def of(cls, evidence: Evidence) -> Self:
-        return cls(**{name: getattr(evidence, name) for name in cls.model_fields})
+        return cls(**_fields(cls, evidence))
 
 
 class MemberAnswer(BaseModel):
@@ -170,6 +176,63 @@ class MemberAnswer(BaseModel):
     weight: float = Field(description="its weight in the crowd")
 
 
+class AttributionAnswer(BaseModel):
+    """What one group of features did to a member's prediction."""
+
+    feature: str
+    factor: float = Field(description="how many times larger it made the prediction; below 1 it lowered it")
+    amount: float = Field(description="the same in the unit of the target")
+
+
+class LevelAnswer(BaseModel):
+    """One level of one member's own prediction, taken apart: base times all factors, or base plus all amounts."""
+
+    level: float
+    base: float = Field(description="what the member says before it looks at this job's features")
+    prediction: float = Field(description="before the crowd is mixed, calibrated and bounded by the request")
+    attributions: list[AttributionAnswer]
+
+    @classmethod
+    def of(cls, level: LevelAttribution) -> Self:
+        attributions = [AttributionAnswer(**_fields(AttributionAnswer, one)) for one in level.attributions]
+        return cls(**_fields(cls, level) | {"attributions": attributions})
+
+
+class CounterfactualAnswer(BaseModel):
+    """What the crowd would say if one thing of the request were different."""
+
+    change: str
+    field: str = Field(description="the field of the request that is different")
+    before: float | str | None
+    after: float | str | None
+    median: float | None = Field(description="null: nothing would be said")
+    safe: float | None
+
+    @classmethod
+    def of(cls, counterfactual: Counterfactual) -> Self:
+        return cls(**_fields(cls, counterfactual))
+
+
+class ExplanationAnswer(BaseModel):
+    """Why a prediction is what it is."""
+
+    member: str = Field(description="the member whose prediction is taken apart")
+    levels: list[LevelAnswer]
+    missing: str | None = Field(description="why there are no levels")
+    counterfactuals: list[CounterfactualAnswer] = Field(description="those that matter, the largest move first")
+    sentences: list[str] = Field(description="sentences for a person")
+
+    @classmethod
+    def of(cls, explanation: Explanation) -> Self:
+        return cls(
+            member=explanation.member,
+            levels=[LevelAnswer.of(level) for level in explanation.levels],
+            missing=explanation.missing,
+            counterfactuals=[CounterfactualAnswer.of(one) for one in explanation.counterfactuals],
+            sentences=list(explanation.sentences),
+        )
+
+
 class PredictionAnswer(BaseModel):
     """The predicted distribution of one target; memory in MB of 2^20 bytes, times in seconds."""
 
@@ -177,20 +240,30 @@ class PredictionAnswer(BaseModel):
     safe: float = Field(description="over all jobs, the share that needs more is at most the risk that was asked for")
     safe_risk: float = Field(description="the probability that this job needs more than `safe`")
     lean: float = Field(description="least expected wastage, a failed attempt costed")
+    lean_risk: float = Field(description="the probability that this job needs more than `lean`")
     ladder: list[float] = Field(description="what to ask for after an attempt died for want of it, first retry first")
     members: dict[str, MemberAnswer]
+    risk_curve: list[tuple[float, float]] = Field(
+        description="[value, probability that the job needs more], values rising; straight lines between the points"
+    )
+    asked_risk: float | None = Field(description="the probability that this job needs more than it asks for")
     evidence: EvidenceAnswer | None = None
+    explanation: ExplanationAnswer | None = Field(default=None, description="with `explain=true` only")
 
     @classmethod
-    def of(cls, prediction: TargetPrediction) -> Self:
+    def of(cls, prediction: TargetPrediction, explanation: Explanation | None = None) -> Self:
         return cls(
             quantiles={f"{level:g}": value for level, value in prediction.quantiles.items()},
             safe=prediction.safe,
             safe_risk=prediction.safe_risk,
             lean=prediction.lean,
+            lean_risk=prediction.lean_risk,
             ladder=list(prediction.ladder),
             members={name: MemberAnswer(median=m, weight=w) for name, (m, w) in prediction.members.items()},
+            risk_curve=list(prediction.risk_curve),
+            asked_risk=prediction.asked_risk,
             evidence=EvidenceAnswer.of(prediction.evidence) if prediction.evidence else None,
+            explanation=ExplanationAnswer.of(explanation) if explanation else None,
         )
 
 
@@ -211,7 +284,10 @@ class RecommendationAnswer(BaseModel):
         return cls(
             request={name: value for name, value in known.items() if value is not None},
             risk=recommendation.risk,
-            predictions={name: PredictionAnswer.of(p) for name, p in recommendation.predictions.items()},
+            predictions={
+                name: PredictionAnswer.of(prediction, recommendation.explanations.get(name))
+                for name, prediction in recommendation.predictions.items()
+            },
             abstained=dict(recommendation.abstained),
             reasons=list(recommendation.reasons),
             model_id=recommendation.model_id,

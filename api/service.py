@@ -7,6 +7,7 @@ from typing import Any
 from crowdrun.api.follow import Follower
 from crowdrun.api.live_model import LiveModel
 from crowdrun.data import store_follow
+from crowdrun.data.errors import RequestError
 from crowdrun.data.job import JobRequest, Recommendation
 from crowdrun.data.settings import Settings
 from crowdrun.data.store import AddReport, JobStore
@@ -15,6 +16,8 @@ from crowdrun.data.store import AddReport, JobStore
 SOURCE = "rest"
 #: Jobs that the model learns from while their sender waits.
 LEARN_AT_ONCE = 100
+#: Jobs that are explained in one request: each costs as much as ten others.
+EXPLAIN_LIMIT = 100
 
 
 class Service:
@@ -44,13 +47,20 @@ class Service:
         """
         return self._follower.get()
 
-    def recommend(self, requests: Sequence[JobRequest], risk: float | None = None) -> list[Recommendation]:
+    def recommend(
+        self, requests: Sequence[JobRequest], risk: float | None = None, *, explained: bool = False
+    ) -> list[Recommendation]:
         """One recommendation a request, in order, at the service's own risk unless another is given.
 
         Raises:
             ModelError: no model is loaded.
+            RequestError: more requests than are explained at once.
         """
-        return self.model.recommend(requests, risk or self._settings.risk)
+        if explained and len(requests) > EXPLAIN_LIMIT:
+            raise RequestError(
+                f"explain is for at most {EXPLAIN_LIMIT} jobs at once, got {len(requests)}; send fewer or leave it out"
+            )
+        return self.model.recommend(requests, risk or self._settings.risk, explained=explained)
 
     def record(self, jobs: Sequence[Mapping[str, Any]]) -> AddReport:
         """Store jobs that ended. The model learns from a few before this returns, from many in the background.

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from crowdrun.api.text import duration_text, memory_text
 from crowdrun.data.job import Recommendation, TargetPrediction
+from crowdrun.predictor.explanation.words import percent
 
 #: Target -> what a person calls it, how its figures are written, and the field of the request that speaks of it.
 TARGETS: Mapping[str, tuple[str, Callable[[float], str], str | None]] = {
@@ -18,28 +19,38 @@ TARGETS: Mapping[str, tuple[str, Callable[[float], str], str | None]] = {
 
 
 def show_recommendation(recommendation: Recommendation, console: Console | None = None) -> None:
-    """Print what to ask for, what is asked for, the retry ladder, the reasons, and what the request would waste."""
+    """Print what to ask for, what is asked for and its risk, the retry ladder, the reasons, and the explanation."""
     console = console or Console(highlight=False)
     if recommendation.predictions:
         console.print(_table(recommendation))
-    for target, reason in recommendation.abstained.items():
-        console.print(f"nothing is said of {_name(target)}: {reason}", markup=False)
     for reason in recommendation.reasons:
-        console.print(f"- {reason}", markup=False)
+        console.print(f"- {reason}", markup=False, soft_wrap=True)
+    for target, reason in recommendation.abstained.items():
+        console.print(f"- {_name(target)}: nothing is said; {reason}", markup=False, soft_wrap=True)
     waste = waste_line(recommendation)
     if waste:
-        console.print(waste, markup=False)
+        console.print(waste, markup=False, soft_wrap=True)
+    _show_explanations(recommendation, console)
+
+
+def _show_explanations(recommendation: Recommendation, console: Console) -> None:
+    sentences = [sentence for one in recommendation.explanations.values() for sentence in one.sentences]
+    missing = dict.fromkeys(one.missing for one in recommendation.explanations.values() if one.missing)
+    if sentences:
+        console.print("why:", markup=False)
+    for sentence in sentences:
+        console.print(f"- {sentence}", markup=False, soft_wrap=True)
+    for reason in missing:
+        console.print(f"no attributions: {reason}", markup=False, soft_wrap=True)
 
 
 def waste_line(recommendation: Recommendation) -> str | None:
-    """What the request would hold without need, or None when it is not known."""
+    """What the request would hold without need, or None when it is not known, or not to be reduced."""
     memory, run_time = (recommendation.predictions.get(name) for name in ("mem_mb", "run_time_s"))
     asked = recommendation.request.req_mem_mb
-    if memory is None or asked is None:
+    if memory is None or asked is None or memory.safe >= asked:
         return None
     unused_mb = asked - memory.quantiles[0.5]
-    if unused_mb <= 0:
-        return f"the request of {memory_text(asked)} is below the median need of {memory_text(memory.quantiles[0.5])}"
     line = f"of the {memory_text(asked)} asked for, {memory_text(unused_mb, up=False)} would most likely stay unused"
     if run_time is None:
         return line
@@ -52,6 +63,7 @@ def _table(recommendation: Recommendation) -> Table:
     for title in (
         "",
         "asked",
+        "its risk",
         f"safe ({recommendation.risk * 100:g}% risk)",
         "lean",
         "median",
@@ -70,6 +82,7 @@ def _row(recommendation: Recommendation, target: str, prediction: TargetPredicti
     return [
         name,
         "" if asked is None else write(asked),
+        "" if prediction.asked_risk is None else percent(prediction.asked_risk),
         write(prediction.safe),
         write(prediction.lean),
         "" if median is None else write(median),

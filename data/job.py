@@ -10,11 +10,13 @@ crowdrun.data.errors.RequestError: req_mem_mb is -1.0; it must be a number of 0 
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from crowdrun.data.errors import RequestError
+from crowdrun.data.explanation import Explanation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +97,8 @@ class Evidence:
     highest: float
     #: End of the newest of them, UTC epoch seconds.
     newest_time: float
+    #: How many of them needed more than this request asks for; None where it asks for nothing.
+    above_request: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,15 +110,54 @@ class TargetPrediction:
     quantiles: Mapping[float, float]
     #: Keeps the risk that was asked for, over all jobs.
     safe: float
-    #: The probability that this very job needs more than `safe`, up to twice the figure that was asked for.
-    safe_risk: float
     #: Least expected wastage, a failed attempt costed.
     lean: float
     #: What to ask for after an attempt died for want of this resource, first retry first.
     ladder: tuple[float, ...]
     #: Member -> its own median, and its weight in the crowd.
     members: Mapping[str, tuple[float, float]]
+    #: (value, probability that the job needs more), values rising, probabilities falling; straight lines between.
+    risk_curve: tuple[tuple[float, float], ...]
     evidence: Evidence | None = None
+    #: What the request asks for.
+    asked: float | None = None
+
+    def risk_of(self, value: float) -> float:
+        """The probability that the job needs more than this; beyond the end of the curve, what it ends with.
+
+        >>> curve = ((0.0, 1.0), (800.0, 0.5), (800.0, 0.2), (1000.0, 0.1), (4000.0, 0.0001))
+        >>> memory = TargetPrediction(
+        ...     target="mem_mb", quantiles={}, safe=4000, lean=900, ladder=(), members={}, risk_curve=curve)
+        >>> [round(memory.risk_of(mb), 4) for mb in (400, 800, 900, 1000, 9000)]
+        [0.75, 0.5, 0.15, 0.1, 0.0001]
+        """
+        place = bisect_left(self.risk_curve, value, key=lambda point: point[0])
+        if place == len(self.risk_curve):
+            return self.risk_curve[-1][1]
+        upper, risk = self.risk_curve[place]
+        if upper == value:
+            # Of a step, the upper end: on its edge a job may fall to either side.
+            return risk
+        if place == 0:
+            return 1.0
+        lower, more = self.risk_curve[place - 1]
+        return more + (risk - more) * (value - lower) / (upper - lower)
+
+    @property
+    def safe_risk(self) -> float:
+        """The probability that this very job needs more than `safe`: up to about twice the risk that was asked for,
+        and more where the request itself is too small, which `safe` never exceeds."""
+        return self.risk_of(self.safe)
+
+    @property
+    def lean_risk(self) -> float:
+        """The probability that this very job needs more than `lean`."""
+        return self.risk_of(self.lean)
+
+    @property
+    def asked_risk(self) -> float | None:
+        """The probability that the job needs more than the request asks for; None where it asks for nothing."""
+        return None if self.asked is None else self.risk_of(self.asked)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,4 +172,6 @@ class Recommendation:
     abstained: Mapping[str, str] = field(default_factory=dict)
     #: Sentences for a person, each true to the figures above.
     reasons: tuple[str, ...] = ()
+    #: Target -> why its prediction is what it is; empty unless it was asked for.
+    explanations: Mapping[str, Explanation] = field(default_factory=dict)
     model_id: str | None = None

@@ -11,13 +11,16 @@ import pandas as pd
 
 from crowdrun.data.errors import ModelError, NotEnoughDataError
 from crowdrun.data.job import JobRequest, Recommendation, TargetPrediction
+from crowdrun.predictor.explanation.evidence import evidence_of
+from crowdrun.predictor.explanation.record import prediction_of
+from crowdrun.predictor.explanation.risk_curve import Curve, risk_curves
+from crowdrun.predictor.explanation.sentences import sentences
 from crowdrun.predictor.features import Features, assemble, category_row, numeric_row, request_row
 from crowdrun.predictor.fitting import fit_executor
 from crowdrun.predictor.history import Key, keys_of
 from crowdrun.predictor.learning_log import LearningLog, worth_learning
 from crowdrun.predictor.persistence.target_file import load_target, save_target
-from crowdrun.predictor.quantiles import LEVELS, Array
-from crowdrun.predictor.recommend import evidence_of, prediction_of, sentences
+from crowdrun.predictor.quantiles import LEVELS, Array, truncate
 from crowdrun.predictor.rehearsal import Rehearsal
 from crowdrun.predictor.sizing import USUAL_RISK, lean_log2
 from crowdrun.predictor.target import TARGETS
@@ -104,7 +107,7 @@ class Crowd:
                     abstained[row][name] = f"no ended job of {who} or the same group; keep your own request"
                 else:
                     predictions[row][name] = prediction
-                    reasons[row] += sentences(model.target, requests[row], prediction)
+                    reasons[row] += sentences(model.target, prediction, risk)
         return [
             Recommendation(
                 request=request, risk=risk, predictions=said, abstained=missing, reasons=tuple(why),
@@ -112,6 +115,10 @@ class Crowd:
             )
             for request, said, missing, why in zip(requests, predictions, abstained, reasons, strict=True)
         ]  # fmt: skip
+
+    def features(self, target: str, request: JobRequest) -> Features:
+        """What the members of a target look at for this request: one row."""
+        return _features(self.models[target], [_Asked(request)])
 
     def observe(self, job: Mapping[str, Any]) -> None:
         """Learn from one job that ended (canonical columns): how good its prediction was, and its own figures."""
@@ -121,9 +128,9 @@ class Crowd:
             value = float(log.values_log2(model.target)[0])
             if np.isnan(value) or not np.isfinite(log.end_time[0]):
                 continue
-            members, combined, calibrated, groups = _distributions(model, [part])
-            safe = float(model.safe(calibrated, USUAL_RISK)[0])
-            model.observe(groups[0], members[:, 0], combined[0], value)
+            said = _Said(model, [part])
+            safe = float(model.safe(said.calibrated, USUAL_RISK)[0])
+            model.observe(said.groups[0], said.members[:, 0], said.combined[0], value)
             model.budget.observe(failed=value > safe, risk=USUAL_RISK)
             model.history.observe(part.keys, value, float(log.end_time[0]))
 
@@ -167,14 +174,31 @@ def _features(model: TargetModel, parts: Sequence[_Asked]) -> Features:
     return assemble(rows, [part.categories for part in parts], model.target)
 
 
-def _distributions(model: TargetModel, parts: Sequence[_Asked]) -> tuple[Array, Array, Array, list[int]]:
-    """Members' (m, n, levels), combined and calibrated (n, levels) distributions, and the groups."""
-    features = _features(model, parts)
-    bound = _bounds(model, parts)
-    groups = [model.target.group(float(anchor)) for anchor in features.anchor]
-    members = model.members(features, bound)
-    combined = model.combine(members, groups)
-    return members, combined, model.calibrate(combined, groups, bound), groups
+class _Said:
+    """The distributions of one target for n jobs, log2."""
+
+    def __init__(self, model: TargetModel, parts: Sequence[_Asked]) -> None:
+        features = _features(model, parts)
+        self.bound = _bounds(model, parts)
+        self._unbounded = np.full(len(parts), np.nan)
+        self._model = model
+        self.groups = [model.target.group(float(anchor)) for anchor in features.anchor]
+        #: Members' (m, n, levels), without the request as a bound, and with it.
+        self._free = model.members(features, self._unbounded)
+        capped = model.target.capped_at_request
+        self.members = np.stack([truncate(one, self.bound) for one in self._free]) if capped else self._free
+        #: (n, levels)
+        self.combined = model.combine(self.members, self.groups)
+        self.calibrated = model.calibrate(self.combined, self.groups, self.bound)
+
+    def curves(self) -> list[Curve]:
+        """The risk of any request, for each job."""
+        combined, bounded = self.combined.copy(), (self._free != self.members).any(axis=(0, 2))
+        if bounded.any():
+            groups = [group for group, here in zip(self.groups, bounded, strict=True) if here]
+            combined[bounded] = self._model.combine(self._free[:, bounded], groups)
+        given, free = (self._model.calibrate(one, self.groups, self._unbounded) for one in (self.combined, combined))
+        return risk_curves(self._model.target, given, free, self.bound)
 
 
 def _bounds(model: TargetModel, parts: Sequence[_Asked]) -> Array:
@@ -188,14 +212,21 @@ def _bounds(model: TargetModel, parts: Sequence[_Asked]) -> Array:
 
 
 def _predict(model: TargetModel, parts: Sequence[_Asked], risk: float) -> list[TargetPrediction]:
-    members, _, calibrated, groups = _distributions(model, parts)
-    safe = model.safe(calibrated, risk)
-    lean = np.fmin(lean_log2(calibrated, model.target), safe)
-    medians = model.target.from_log2(members[:, :, MEDIAN])
-    said = []
+    said = _Said(model, parts)
+    safe = model.safe(said.calibrated, risk)
+    lean = np.fmin(lean_log2(said.calibrated, model.target), safe)
+    medians = model.target.from_log2(said.members[:, :, MEDIAN])
+    curves = said.curves()
+    predictions = []
     for row, part in enumerate(parts):
-        weight = model.weights.of(groups[row])
+        weight = model.weights.of(said.groups[row])
         named = {name: (float(medians[place, row]), float(weight[place])) for place, name in enumerate(model.learners)}
-        evidence = evidence_of(model.target, model.history, part.keys)
-        said.append(prediction_of(model.target, calibrated[row], float(safe[row]), float(lean[row]), named, evidence))
-    return said
+        asked = None if np.isnan(said.bound[row]) else float(model.target.from_log2(said.bound[row]))
+        evidence = evidence_of(model.target, model.history, part.keys, asked)
+        predictions.append(
+            prediction_of(
+                model.target, said.calibrated[row], float(safe[row]), float(lean[row]), named, curves[row], evidence,
+                asked,
+            )
+        )  # fmt: skip
+    return predictions

@@ -71,16 +71,17 @@ def _parameter(option: str) -> str:
 @click.command()
 @settings_options("home", "store", "risk")
 @click.option("--script", metavar="FILE", help="Batch script whose #SBATCH lines are read; - is standard input.")
+@click.option("--explain", is_flag=True, help="Say why: what moved it, and what other requests would get.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @job_options
-def command(settings: Settings, script: str | None, as_json: bool, **options: Any) -> None:
+def command(settings: Settings, script: str | None, explain: bool, as_json: bool, **options: Any) -> None:
     """Say what a job needs before it is submitted.
 
     The job is given by its batch script, by options named as sbatch's, or both; options go before SBATCH_* variables,
     and these before the script. Nothing is submitted.
 
     \b
-    crowdrun predict --script train.sh
+    crowdrun predict --script train.sh --explain
     crowdrun predict --user ada --job-name resnet --mem 64G --time 2:00:00 --gres gpu:1
     """
     request = _request(script, options)
@@ -90,7 +91,7 @@ def command(settings: Settings, script: str | None, as_json: bool, **options: An
             model.learn(store, at_most=SHORT_BACKLOG)
     except StoreError as error:
         click.echo(f"crowdrun: {error}; going on with what was known when the model was made", err=True)
-    recommendation = model.recommend([request], settings.risk)[0]
+    recommendation = model.recommend([request], settings.risk, explained=explain)[0]
     if as_json:
         click.echo(RecommendationAnswer.of(recommendation).model_dump_json(indent=2))
     else:

@@ -18,15 +18,20 @@ Risk = Annotated[
 ]
 
 
+Explain = Annotated[
+    bool, Query(description="say why: what moved the prediction, and what other requests would get; up to 100 jobs")
+]
+
+
 @router.post("/predict")
 def predict(
-    body: PredictBody, service: SharedService, risk: Risk = None
+    body: PredictBody, service: SharedService, risk: Risk = None, explain: Explain = False
 ) -> RecommendationAnswer | list[RecommendationAnswer]:
     """Recommend for one job (an object) or up to 10,000 (a list; the answers come in the same order)."""
-    if not isinstance(body, list):
-        return RecommendationAnswer.of(service.recommend([body.to_request()], risk)[0])
-    recommendations = service.recommend([job.to_request() for job in body], risk)
-    return [RecommendationAnswer.of(recommendation) for recommendation in recommendations]
+    jobs = body if isinstance(body, list) else [body]
+    recommendations = service.recommend([job.to_request() for job in jobs], risk, explained=explain)
+    answers = [RecommendationAnswer.of(recommendation) for recommendation in recommendations]
+    return answers if isinstance(body, list) else answers[0]
 
 
 @router.post("/advice")

@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crowdrun.data.labels import believable_request_mb
+from crowdrun.predictor.explanation.evidence import FIRST_UNRELATED
 from crowdrun.predictor.features import NUMERIC_NAMES
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.quantiles import Array
-from crowdrun.predictor.recommend import FIRST_UNRELATED
 from crowdrun.predictor.replay import Replayed
 
 _RELATION = NUMERIC_NAMES.index("anchor_relation")

@@ -21,6 +21,7 @@ SETTINGS: dict[str, Any] = {
     "objective": "reg:quantileerror", "tree_method": "hist", "max_bin": 32, "max_depth": 5, "eta": 0.12,
     "min_child_weight": 8, "subsample": 0.8, "colsample_bytree": 0.3, "nthread": 1,
 }  # fmt: skip
+OWN_FORM_FILE = "boosted.ubj"
 #: Flat form against xgboost's own prediction, log2.
 LARGEST_DIFFERENCE = 1e-3
 
@@ -33,6 +34,8 @@ _SHARE = np.clip((logit(LEVELS) - _GRID[_UPPER - 1]) / (_GRID[_UPPER] - _GRID[_U
 class Boosted(Learner):
     name = "boosted"
     fits_with = "xgboost"
+    #: xgboost's own form of the trees (UBJ), for explanations; None of a model that was published without it.
+    own_form: bytes | None = None
 
     def fit(self, features: Features, target: Array) -> None:
         import xgboost
@@ -41,6 +44,7 @@ class Boosted(Learner):
         settings = {**SETTINGS, "quantile_alpha": BOOSTED_LEVELS, "seed": self.seed}
         booster = xgboost.train(settings, data, ROUNDS)
         self._trees, self._leaf_values, self._output, self._start = flat_trees(booster)
+        self.own_form = bytes(booster.save_raw("ubj"))
         sample = features.rows(slice(-64, None))
         difference = np.abs(self._boosted(sample) - booster.inplace_predict(sample.numeric)).max()
         if difference > LARGEST_DIFFERENCE:
@@ -63,6 +67,8 @@ class Boosted(Learner):
             folder / "boosted.npz", leaf_values=self._leaf_values, output=self._output, start=self._start,
             **self._trees.arrays(),  # type: ignore[arg-type]
         )  # fmt: skip
+        if self.own_form:
+            (folder / OWN_FORM_FILE).write_bytes(self.own_form)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -70,6 +76,8 @@ class Boosted(Learner):
         learner._trees, learner._leaf_values = load_trees(folder / "boosted.npz")
         arrays = load_arrays(folder / "boosted.npz")
         learner._output, learner._start = arrays["output"].astype(np.float64), arrays["start"].astype(np.float64)
+        own_form = folder / OWN_FORM_FILE
+        learner.own_form = own_form.read_bytes() if own_form.exists() else None
         return learner
 
 

@@ -121,6 +121,19 @@ def test_predict_reads_a_script_and_prints_json_or_a_table(settings: Settings, t
     assert "16G" in table.stdout
 
 
+def test_predict_explains_in_words_and_in_json(settings: Settings) -> None:
+    asked = ("predict", "--user", "user1", "--job-name", "trainb-7", "--mem", "16G", "--explain")
+    text = run(*asked, COLUMNS="120")
+    assert text.returncode == 0, text.stderr
+    assert "- host memory: your 16 GB: risk under 0.1%" in text.stdout
+    _, why, told = text.stdout.partition("\nwhy:\n")
+    assert why
+    said = json.loads(run(*asked, "--json").stdout)["predictions"]["mem_mb"]["explanation"]
+    assert said["levels"]
+    assert "host memory: the boosted trees" in told
+    assert len(said["sentences"]) <= len(told.splitlines())
+
+
 def test_predict_goes_on_with_the_model_when_the_store_cannot_be_reached(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "rubbish").write_bytes(b"this is no database" * 100)
     store = f"sqlite:///{tmp_path / 'rubbish'}"

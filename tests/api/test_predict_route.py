@@ -5,11 +5,13 @@ from typing import Any
 
 import httpx
 import hypothesis
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crowdrun.api.schemas import BATCH_LIMIT
+from crowdrun.api.service import EXPLAIN_LIMIT
 from crowdrun.data.job import REQUEST_FIELDS
 from crowdrun.data.settings import Settings
 from crowdrun.predictor.persistence import registry
@@ -28,6 +30,39 @@ def test_one_job_gets_one_recommendation(service: httpx.Client, settings: Settin
     assert body["request"]["user"] == "user1"
     assert body["request"]["submit_time"] > 1.7e9
     assert body["risk"] == 0.05
+
+
+def test_the_risk_of_any_request_can_be_read_off_the_curve(service: httpx.Client) -> None:
+    memory = service.post("/v1/predict", json=JOB).json()["predictions"]["mem_mb"]
+    values, risks = zip(*memory["risk_curve"], strict=True)
+    assert list(values) == sorted(values)
+    assert list(risks) == sorted(risks, reverse=True)
+    for what in ("safe", "lean"):
+        assert np.interp(memory[what], values, risks) == pytest.approx(memory[f"{what}_risk"], abs=1e-6)
+    assert memory["asked_risk"] < memory["safe_risk"] <= 0.1
+    tight = service.post("/v1/predict", json=JOB | {"req_mem_mb": 100}).json()["predictions"]["mem_mb"]
+    assert tight["asked_risk"] > 0.9
+    assert tight["evidence"]["above_request"] == tight["evidence"]["jobs"]
+
+
+def test_an_explanation_is_given_when_it_is_asked_for(service: httpx.Client) -> None:
+    plain = service.post("/v1/predict", json=JOB).json()
+    assert plain["predictions"]["mem_mb"]["explanation"] is None
+    answer = service.post("/v1/predict", params={"explain": True}, json=[JOB, JOB]).json()
+    for said in (one["predictions"]["mem_mb"]["explanation"] for one in answer):
+        assert (said["member"], said["missing"]) == ("boosted", None)
+        assert [level["level"] for level in said["levels"]] == [0.5, 0.95]
+        for level in said["levels"]:
+            amounts = sum(one["amount"] for one in level["attributions"])
+            assert level["base"] + amounts == pytest.approx(level["prediction"])
+        assert said["counterfactuals"]
+        assert said["sentences"]
+
+
+def test_a_batch_is_explained_up_to_a_limit(service: httpx.Client) -> None:
+    answer = service.post("/v1/predict", params={"explain": True}, json=[JOB] * (EXPLAIN_LIMIT + 1))
+    assert answer.status_code == 422
+    assert f"at most {EXPLAIN_LIMIT} jobs at once, got {EXPLAIN_LIMIT + 1}" in answer.json()["detail"]
 
 
 def test_a_batch_gets_a_list_in_the_same_order(service: httpx.Client) -> None:

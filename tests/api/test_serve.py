@@ -58,6 +58,17 @@ def test_it_predicts_without_any_training_library_and_stops_cleanly(settings: Se
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+def test_it_loads_xgboost_when_an_explanation_is_asked_for_and_no_other_training_library(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with serve(tmp_path / "log") as (process, client):
+        answer = client.post("/v1/predict", params={"explain": True}, json=JOB).json()
+        assert answer["predictions"]["mem_mb"]["explanation"]["levels"]
+        mapped = Path(f"/proc/{process.pid}/maps").read_text()
+        assert "/xgboost/" in mapped
+        assert "/torch/" not in mapped
+
+
 def test_a_new_model_is_taken_up_and_a_damaged_one_refused_while_the_last_good_serves(
     settings: Settings, crowd: Crowd, tmp_path: Path
 ) -> None:

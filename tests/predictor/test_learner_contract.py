@@ -157,7 +157,7 @@ def test_what_is_saved_is_loaded_without_pickle(
 ) -> None:
     fitted[name].save(tmp_path)
     for file in tmp_path.iterdir():
-        assert file.suffix in {".npz", ".json"}
+        assert file.suffix in {".npz", ".json", ".ubj"}
         if file.suffix == ".npz":
             with np.load(file, allow_pickle=False) as arrays:
                 assert all(arrays[key].dtype != object for key in arrays)

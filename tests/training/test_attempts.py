@@ -42,10 +42,10 @@ def says(safe: float, *ladder: float) -> Callable[[JobRequest], Recommendation]:
         target="mem_mb",
         quantiles={0.5: safe},
         safe=safe,
-        safe_risk=0.05,
         lean=safe,
         ladder=ladder,
         members={"recent": (safe, 1.0)},
+        risk_curve=((0.0, 1.0), (safe, 0.05)),
     )
     return lambda request: Recommendation(request=request, risk=0.05, predictions={"mem_mb": memory})
 

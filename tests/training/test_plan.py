@@ -7,8 +7,9 @@ SLURM = Machine(name="slurm", scheduled=True)
 
 def prediction(target: str, safe: float, ladder: tuple[float, ...] = ()) -> TargetPrediction:
     return TargetPrediction(
-        target=target, quantiles={0.5: safe / 2}, safe=safe, safe_risk=0.05, lean=safe, ladder=ladder, members={}
-    )
+        target=target, quantiles={0.5: safe / 2}, safe=safe, lean=safe, ladder=ladder, members={},
+        risk_curve=((0.0, 1.0), (safe, 0.05)),
+    )  # fmt: skip
 
 
 def recommendation(request: JobRequest, *predictions: TargetPrediction) -> Recommendation:

@@ -1,0 +1,1 @@
+"""Why the crowd says what it says: evidence, the risk of any request, attributions, counterfactual requests, words."""

@@ -1,0 +1,32 @@
+"""The past jobs that a prediction rests on."""
+
+import numpy as np
+
+from crowdrun.data.job import Evidence
+from crowdrun.predictor.history import RELATIONS, History, Key
+from crowdrun.predictor.target import Target
+
+#: Relations from here on are no evidence: jobs that share a partition, or nothing, say nothing of this one.
+FIRST_UNRELATED = RELATIONS.index("same partition")
+
+
+def evidence_of(target: Target, history: History, keys: tuple[Key | None, ...], asked: float | None) -> Evidence | None:
+    """The closest ended jobs that say something of this one, which asks for so much; None when there are none."""
+    closest = history.closest(keys)
+    if closest is None or closest[0] >= FIRST_UNRELATED:
+        return None
+    relation, trail = closest
+    ordered = target.from_log2(np.array(trail.ordered))
+    return Evidence(
+        shared=RELATIONS[relation],
+        jobs=len(ordered),
+        lowest=float(ordered[0]),
+        median=float(np.median(ordered)),
+        highest=float(ordered[-1]),
+        newest_time=trail.newest_time,
+        above_request=None if asked is None else int((ordered > asked + _ROUNDING).sum()),
+    )
+
+
+#: Values went through log2 and back.
+_ROUNDING = 1e-6

@@ -1,0 +1,108 @@
+"""The risk of any request: P(the job needs more than x) for every x, not only for what is recommended.
+
+Two distributions speak of it. The *given* one, of the quantiles, takes the request as a bound: it holds if the request
+is enough. The *free* one does not look at the bound. Where the request is generous they are the same. Where it is not,
+the free one says too often that a request is too small (users know something that the log does not), the given one
+hardly ever. So up to the request their log-odds are averaged (the logarithmic opinion pool: Genest and Zidek,
+"Combining Probability Distributions", Statistical Science 1, 1986), and above it the free one tells how the rest
+spreads. Figures are in docs/log.md.
+
+>>> from crowdrun.predictor.target import TARGETS_BY_NAME
+>>> quantiles = np.linspace(9, 11, len(LEVELS))[None]
+>>> (points,) = risk_curves(TARGETS_BY_NAME["mem_mb"], quantiles, quantiles, np.array([np.nan]))
+>>> points[0], [(round(mb), round(risk, 3)) for mb, risk in points if 0.04 < risk < 0.06]
+((0.0, 1.0), [(1448, 0.05)])
+"""
+
+import numpy as np
+
+from crowdrun.predictor.quantiles import GRID, LEVELS, Array, at_logit, expit, logit, logit_of
+from crowdrun.predictor.target import Target
+
+#: A curve of points (value, risk).
+Curve = tuple[tuple[float, float], ...]
+
+#: The curve ends where the risk has fallen to this: no log of a few thousand jobs tells smaller ones apart.
+SMALLEST_RISK = 1e-4
+#: The logits of the points: those of the quantiles, one between each two, and three above.
+LOGITS: Array = np.sort(
+    np.concatenate(
+        [GRID, (GRID[1:] + GRID[:-1]) / 2, np.linspace(GRID[-1], -float(logit(np.array(SMALLEST_RISK))), 4)[1:]]
+    )
+)
+RISKS: Array = 1 - expit(LOGITS)
+
+
+def risk_curves(target: Target, given: Array, free: Array, bound_log2: Array) -> list[Curve]:
+    """One curve a job. given, free: (n, len(LEVELS)) log2, calibrated; bound_log2: (n,), NaN for none."""
+    values = target.from_log2(at_logit(free, LOGITS))
+    curves = []
+    for row in range(len(free)):
+        survival = _Survival(given[row], free[row], _edge(target, float(bound_log2[row])))
+        if target.whole:
+            curves.append(_whole(target, survival, values[row]))
+        elif survival.agree:
+            curves.append(_points(values[row].tolist(), RISKS.tolist()))
+        else:
+            curves.append(_between(target, survival))
+    return curves
+
+
+class _Survival:
+    """P(need > x) of one job."""
+
+    def __init__(self, given: Array, free: Array, edge_log2: float) -> None:
+        self.given, self.free, self.edge_log2 = given, free, edge_log2
+        #: The request bounds nothing, or there is none.
+        self.agree = bool(np.isnan(edge_log2)) or bool((given == free).all())
+
+    def __call__(self, value_log2: Array) -> Array:
+        risk = 1 - self._free(value_log2)
+        if self.agree:
+            return risk
+        at_edge = np.array([self.edge_log2])
+        share = (1 - self._pooled(at_edge)) / np.maximum(1 - self._free(at_edge), SMALLEST_RISK)
+        result: Array = np.where(value_log2 <= self.edge_log2, 1 - self._pooled(value_log2), share * risk)
+        return np.minimum.accumulate(np.clip(result, 0, 1))
+
+    def _free(self, value_log2: Array) -> Array:
+        return expit(_logits(self.free, value_log2))
+
+    def _pooled(self, value_log2: Array) -> Array:
+        return expit((_logits(self.free, value_log2) + _logits(self.given, value_log2)) / 2)
+
+
+def _logits(quantiles: Array, value_log2: Array) -> Array:
+    return logit_of(np.broadcast_to(quantiles, (len(value_log2), len(LEVELS))), value_log2)
+
+
+def _edge(target: Target, bound_log2: float) -> float:
+    """A whole number is exceeded when the need rounds to more."""
+    if not target.whole:
+        return bound_log2
+    return float(target.to_log2(np.round(target.from_log2(np.array(bound_log2))) + 0.5))
+
+
+def _between(target: Target, survival: _Survival) -> Curve:
+    """Points where either distribution has some, and at the request."""
+    places = np.concatenate([at_logit(q[None], LOGITS[::2])[0] for q in (survival.given, survival.free)])
+    places = np.unique(np.append(places, survival.edge_log2))
+    return _points(target.from_log2(places).tolist(), survival(places).tolist())
+
+
+def _whole(target: Target, survival: _Survival, values: Array) -> Curve:
+    """Points at whole numbers, up to where the risk is next to nothing."""
+    numbers = np.unique(np.append(np.maximum(np.round(values), 0.0), 0.0))
+    risks = survival(target.to_log2(numbers + 0.5))
+    return tuple(zip(numbers.tolist(), risks.tolist(), strict=True))
+
+
+def _points(values: list[float], risks: list[float]) -> Curve:
+    """The points without those that lie inside a step, after the start: every job needs more than nothing."""
+    last = len(values) - 1
+    kept = [
+        (value, risk)
+        for place, (value, risk) in enumerate(zip(values, risks, strict=True))
+        if not (0 < place < last and values[place - 1] == value == values[place + 1])
+    ]
+    return ((0.0, 1.0), *kept)
