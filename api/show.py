@@ -82,7 +82,8 @@ def _row(recommendation: Recommendation, target: str, prediction: TargetPredicti
     return [
         name,
         "" if asked is None else write(asked),
-        "" if prediction.asked_risk is None else percent(prediction.asked_risk),
+        # A job does not die for want of a GPU that it did not ask for.
+        "" if prediction.asked_risk is None or target == "gpus" else percent(prediction.asked_risk),
         write(prediction.safe),
         write(prediction.lean),
         "" if median is None else write(median),

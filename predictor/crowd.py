@@ -193,11 +193,13 @@ class _Said:
 
     def curves(self) -> list[Curve]:
         """The risk of any request, for each job."""
-        combined, bounded = self.combined.copy(), (self._free != self.members).any(axis=(0, 2))
-        if bounded.any():
-            groups = [group for group, here in zip(self.groups, bounded, strict=True) if here]
-            combined[bounded] = self._model.combine(self._free[:, bounded], groups)
-        given, free = (self._model.calibrate(one, self.groups, self._unbounded) for one in (self.combined, combined))
+        given = free = self._model.calibrate(self.combined, self.groups, self._unbounded)
+        bounded = np.flatnonzero((self._free != self.members).any(axis=(0, 2)))
+        if len(bounded):
+            groups = [self.groups[row] for row in bounded]
+            combined = self._model.combine(self._free[:, bounded], groups)
+            free = given.copy()
+            free[bounded] = self._model.calibrate(combined, groups, self._unbounded[bounded])
         return risk_curves(self._model.target, given, free, self.bound)
 
 

@@ -1,5 +1,7 @@
 """The past jobs that a prediction rests on."""
 
+from bisect import bisect_right
+
 import numpy as np
 
 from crowdrun.data.job import Evidence
@@ -16,15 +18,16 @@ def evidence_of(target: Target, history: History, keys: tuple[Key | None, ...], 
     if closest is None or closest[0] >= FIRST_UNRELATED:
         return None
     relation, trail = closest
-    ordered = target.from_log2(np.array(trail.ordered))
+    ordered: list[float] = target.from_log2(np.array(trail.ordered)).tolist()
+    jobs = len(ordered)
     return Evidence(
         shared=RELATIONS[relation],
-        jobs=len(ordered),
-        lowest=float(ordered[0]),
-        median=float(np.median(ordered)),
-        highest=float(ordered[-1]),
+        jobs=jobs,
+        lowest=ordered[0],
+        median=(ordered[(jobs - 1) // 2] + ordered[jobs // 2]) / 2,
+        highest=ordered[-1],
         newest_time=trail.newest_time,
-        above_request=None if asked is None else int((ordered > asked + _ROUNDING).sum()),
+        above_request=None if asked is None else jobs - bisect_right(ordered, asked + _ROUNDING),
     )
 
 

@@ -30,31 +30,31 @@ LOGITS: Array = np.sort(
         [GRID, (GRID[1:] + GRID[:-1]) / 2, np.linspace(GRID[-1], -float(logit(np.array(SMALLEST_RISK))), 4)[1:]]
     )
 )
-RISKS: Array = 1 - expit(LOGITS)
+_RISKS: list[float] = (1 - expit(LOGITS)).tolist()
 
 
 def risk_curves(target: Target, given: Array, free: Array, bound_log2: Array) -> list[Curve]:
     """One curve a job. given, free: (n, len(LEVELS)) log2, calibrated; bound_log2: (n,), NaN for none."""
-    values = target.from_log2(at_logit(free, LOGITS))
+    values = target.from_log2(at_logit(free, LOGITS)).tolist()
+    edges = _edges(target, bound_log2)
+    agree = np.isnan(bound_log2) | (given == free).all(axis=1)
     curves = []
     for row in range(len(free)):
-        survival = _Survival(given[row], free[row], _edge(target, float(bound_log2[row])))
+        survival = _Survival(given[row], free[row], float(edges[row]), agree=bool(agree[row]))
         if target.whole:
             curves.append(_whole(target, survival, values[row]))
         elif survival.agree:
-            curves.append(_points(values[row].tolist(), RISKS.tolist()))
+            curves.append(_points(values[row], _RISKS))
         else:
             curves.append(_between(target, survival))
     return curves
 
 
 class _Survival:
-    """P(need > x) of one job."""
+    """P(need > x) of one job; `agree` where the request bounds nothing, or there is none."""
 
-    def __init__(self, given: Array, free: Array, edge_log2: float) -> None:
-        self.given, self.free, self.edge_log2 = given, free, edge_log2
-        #: The request bounds nothing, or there is none.
-        self.agree = bool(np.isnan(edge_log2)) or bool((given == free).all())
+    def __init__(self, given: Array, free: Array, edge_log2: float, *, agree: bool) -> None:
+        self.given, self.free, self.edge_log2, self.agree = given, free, edge_log2, agree
 
     def __call__(self, value_log2: Array) -> Array:
         risk = 1 - self._free(value_log2)
@@ -76,11 +76,9 @@ def _logits(quantiles: Array, value_log2: Array) -> Array:
     return logit_of(np.broadcast_to(quantiles, (len(value_log2), len(LEVELS))), value_log2)
 
 
-def _edge(target: Target, bound_log2: float) -> float:
-    """A whole number is exceeded when the need rounds to more."""
-    if not target.whole:
-        return bound_log2
-    return float(target.to_log2(np.round(target.from_log2(np.array(bound_log2))) + 0.5))
+def _edges(target: Target, bound_log2: Array) -> Array:
+    """The most that the request is enough for, log2: a whole number is exceeded when the need rounds to more."""
+    return target.to_log2(np.round(target.from_log2(bound_log2)) + 0.5) if target.whole else bound_log2
 
 
 def _between(target: Target, survival: _Survival) -> Curve:
@@ -90,11 +88,11 @@ def _between(target: Target, survival: _Survival) -> Curve:
     return _points(target.from_log2(places).tolist(), survival(places).tolist())
 
 
-def _whole(target: Target, survival: _Survival, values: Array) -> Curve:
+def _whole(target: Target, survival: _Survival, values: list[float]) -> Curve:
     """Points at whole numbers, up to where the risk is next to nothing."""
-    numbers = np.unique(np.append(np.maximum(np.round(values), 0.0), 0.0))
-    risks = survival(target.to_log2(numbers + 0.5))
-    return tuple(zip(numbers.tolist(), risks.tolist(), strict=True))
+    numbers = sorted({0.0, *(max(float(round(value)), 0.0) for value in values)})
+    risks = survival(target.to_log2(np.array(numbers) + 0.5))
+    return tuple(zip(numbers, risks.tolist(), strict=True))
 
 
 def _points(values: list[float], risks: list[float]) -> Curve:

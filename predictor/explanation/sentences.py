@@ -25,10 +25,11 @@ def _evidence(target: Target, evidence: Evidence) -> str:
     span = lowest = size(target, evidence.lowest)
     if (highest := size(target, evidence.highest)) != lowest:
         span = f"{lowest} to {highest} (median {size(target, evidence.median)})"
-    return f"{jobs} with the {evidence.shared} {VERBS[target.name]} {span}{_above(evidence)}."
+    return f"{jobs} with the {evidence.shared} {VERBS[target.name]} {span}{'' if target.whole else _above(evidence)}."
 
 
 def _above(evidence: Evidence) -> str:
+    """Not of a count: a job that held more GPUs had asked for more."""
     if not evidence.above_request:
         return ""
     every = "it" if evidence.jobs == 1 else "all of them"

@@ -1,8 +1,9 @@
 """Explanations in short sentences; every number stands in the explanation or the prediction."""
 
 from collections.abc import Sequence
+from math import prod
 
-from crowdrun.data.explanation import Attribution, Counterfactual, LevelAttribution
+from crowdrun.data.explanation import Counterfactual, LevelAttribution
 from crowdrun.data.job import TargetPrediction
 from crowdrun.predictor.explanation.words import NOUNS, percent, size
 from crowdrun.predictor.target import Target
@@ -11,6 +12,7 @@ from crowdrun.predictor.target import Target
 WORTH_A_WORD = 1.05
 MOST_ATTRIBUTIONS = 3
 MOST_COUNTERFACTUALS = 4
+REST = "the rest"
 
 
 def attribution_sentences(target: Target, weight: float, levels: Sequence[LevelAttribution]) -> list[str]:
@@ -23,16 +25,24 @@ def attribution_sentences(target: Target, weight: float, levels: Sequence[LevelA
     for level in levels:
         name = "median" if level.level == 0.5 else f"{level.level:.0%} level"
         start, end = size(target, level.base), size(target, level.prediction)
-        moved = [one for one in level.attributions if not 1 / WORTH_A_WORD < one.factor < WORTH_A_WORD]
-        parts = "; ".join(_moved(target, one) for one in moved[:MOST_ATTRIBUTIONS])
+        parts = "; ".join(_parts(target, level))
         said.append(f"{noun}: their {name} goes from {start} to {end}{f': {parts}' if parts else ' in small steps'}.")
     return said
 
 
-def _moved(target: Target, one: Attribution) -> str:
-    verb, sign = ("raise", "+") if one.amount > 0 else ("lower", "−")
-    verb = verb if one.feature.endswith("s") or " jobs with " in one.feature else f"{verb}s"
-    return f"{one.feature} {verb} it ×{one.factor:.2f} ({sign}{size(target, abs(one.amount))})"
+def _parts(target: Target, level: LevelAttribution) -> list[str]:
+    """The largest factors and the rest of them, so that a reader can add up; nothing if all are small."""
+    told = [one for one in level.attributions if not 1 / WORTH_A_WORD < one.factor < WORTH_A_WORD][:MOST_ATTRIBUTIONS]
+    rest = [one for one in level.attributions if one not in told]
+    parts = [_part(target, one.feature, one.factor, one.amount) for one in told]
+    if told and rest:
+        parts.append(_part(target, REST, prod(one.factor for one in rest), sum(one.amount for one in rest)))
+    return parts
+
+
+def _part(target: Target, feature: str, factor: float, amount: float) -> str:
+    sign = "−" if amount < 0 else "+"
+    return f"×{factor:.2f} ({sign}{size(target, abs(amount))}) for {feature}"
 
 
 def counterfactual_sentences(
