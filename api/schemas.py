@@ -260,7 +260,8 @@ class PredictionAnswer(BaseModel):
             lean_risk=prediction.lean_risk,
             ladder=list(prediction.ladder),
             members={name: MemberAnswer(median=m, weight=w) for name, (m, w) in prediction.members.items()},
-            risk_curve=list(prediction.risk_curve),
+            # Six digits: the curve is the longest part of an answer, and no risk is known better.
+            risk_curve=[(float(f"{value:.6g}"), round(risk, 6)) for value, risk in prediction.risk_curve],
             asked_risk=prediction.asked_risk,
             evidence=EvidenceAnswer.of(prediction.evidence) if prediction.evidence else None,
             explanation=ExplanationAnswer.of(explanation) if explanation else None,

@@ -38,7 +38,7 @@ def test_the_risk_of_any_request_can_be_read_off_the_curve(service: httpx.Client
     assert list(values) == sorted(values)
     assert list(risks) == sorted(risks, reverse=True)
     for what in ("safe", "lean"):
-        assert np.interp(memory[what], values, risks) == pytest.approx(memory[f"{what}_risk"], abs=1e-6)
+        assert np.interp(memory[what], values, risks) == pytest.approx(memory[f"{what}_risk"], abs=1e-4)
     assert memory["asked_risk"] < memory["safe_risk"] <= 0.1
     tight = service.post("/v1/predict", json=JOB | {"req_mem_mb": 100}).json()["predictions"]["mem_mb"]
     assert tight["asked_risk"] > 0.9
