@@ -18,7 +18,8 @@ from crowdrun.predictor.explanation.sentences import sentences
 from crowdrun.predictor.features import Features, assemble, category_row, numeric_row, request_row
 from crowdrun.predictor.fitting import fit_executor
 from crowdrun.predictor.history import Key, keys_of
-from crowdrun.predictor.learning_log import LearningLog, worth_learning
+from crowdrun.predictor.items import place_of, run_time_log2
+from crowdrun.predictor.learning_log import LearningLog, numbers, worth_learning
 from crowdrun.predictor.persistence.target_file import load_target, save_target
 from crowdrun.predictor.quantiles import LEVELS, Array, truncate
 from crowdrun.predictor.rehearsal import Rehearsal
@@ -126,6 +127,7 @@ class Crowd:
         part = _Asked(log.requests[0])
         for model in self.models.values():
             value = float(log.values_log2(model.target)[0])
+            _observe_item(model, part, log, value)
             if np.isnan(value) or not np.isfinite(log.end_time[0]):
                 continue
             said = _Said(model, [part])
@@ -162,13 +164,27 @@ class _Asked:
     def __init__(self, request: JobRequest) -> None:
         self.request = request
         self.keys: tuple[Key | None, ...] = keys_of(request)
+        self.place = place_of(request)
         self.row = request_row(request)
         self.categories = category_row(request)
 
 
+def _observe_item(model: TargetModel, part: _Asked, log: LearningLog, value_log2: float) -> None:
+    """What an ended step of a workflow tells of its item; its run time does also where it taught nothing else."""
+    run = float(run_time_log2(log.end_time - numbers(log.jobs, "start_time"))[0])
+    if part.place is not None and np.isfinite(run):
+        model.items.observe(*part.place, run, value_log2)
+
+
 def _features(model: TargetModel, parts: Sequence[_Asked]) -> Features:
     rows = [
-        numeric_row(part.row, part.keys, model.history, part.request.submit_time or model.history.newest_time)
+        numeric_row(
+            part.row,
+            model.items.statistics(part.place),
+            part.keys,
+            model.history,
+            part.request.submit_time or model.history.newest_time,
+        )
         for part in parts
     ]
     return assemble(rows, [part.categories for part in parts], model.target)

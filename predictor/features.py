@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from crowdrun.data.job import JobRequest
 from crowdrun.predictor.history import RELATIONS, STATISTICS, History, Key, template
+from crowdrun.predictor.items import ITEM_NAMES, NO_ITEM
 from crowdrun.predictor.quantiles import Array
 from crowdrun.predictor.target import Target
 
@@ -32,7 +33,9 @@ REQUEST_NAMES: tuple[str, ...] = (
 )  # fmt: skip
 WORD_NAMES = tuple(f"words_{i}" for i in range(WORD_BUCKETS)) + tuple(f"number_{i}" for i in range(NUMBER_BUCKETS))
 HISTORY_NAMES = tuple(f"{statistic} ({relation})" for relation in RELATIONS for statistic in STATISTICS)
-NUMERIC_NAMES = (*REQUEST_NAMES, *WORD_NAMES, "request_to_anchor", "anchor_log2", "anchor_relation", *HISTORY_NAMES)
+NUMERIC_NAMES = (
+    *REQUEST_NAMES, *WORD_NAMES, "request_to_anchor", "anchor_log2", "anchor_relation", *ITEM_NAMES, *HISTORY_NAMES,
+)  # fmt: skip
 CATEGORY_NAMES: tuple[str, ...] = ("user", "account", "partition", "job_name", "command", "gpu_type")
 
 _FIRST_HISTORY = len(NUMERIC_NAMES) - len(HISTORY_NAMES)
@@ -108,9 +111,12 @@ def bucket(text: str | None) -> int:
     return crc32(template(text).encode()) % CATEGORY_BUCKETS if text else 0
 
 
-def numeric_row(request_part: Sequence[float], keys: Sequence[Key | None], history: History, now: float) -> list[float]:
+def numeric_row(
+    request_part: Sequence[float], keys: Sequence[Key | None], history: History, now: float,
+    item_part: Sequence[float] = NO_ITEM,
+) -> list[float]:  # fmt: skip
     """One row of NUMERIC_NAMES, its values of the target still absolute (see `assemble`)."""
-    return [*request_part, math.nan, math.nan, math.nan, *history.statistics(keys, now)]
+    return [*request_part, math.nan, math.nan, math.nan, *item_part, *history.statistics(keys, now)]
 
 
 def assemble(
@@ -124,6 +130,7 @@ def assemble(
     filled = np.column_stack([means, np.full(len(numeric), target.first_anchor_log2)])
     anchor: Array = filled[np.arange(len(numeric)), relation]
     numeric[:, _RELATIVE] -= anchor[:, None]
+    numeric[:, _column("item_value")] -= anchor
     if target.request_column:
         numeric[:, _REQUEST_TO_ANCHOR] = numeric[:, _REQUEST_OF[target.request_column]] - anchor
     numeric[:, _ANCHOR] = anchor

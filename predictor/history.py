@@ -25,6 +25,8 @@ WINDOW = 40
 NEWEST_WEIGHT = 0.3
 
 _DIGITS = re.compile(r"\d+")
+#: What a workflow engine adds to the name of a step: the item that it works on, `ALIGN (sample7)`.
+_ITEM = re.compile(r"\s*\(([^()]+)\)\s*$")
 
 Key = tuple[Hashable, ...]
 
@@ -33,6 +35,7 @@ RELATIONS: tuple[str, ...] = (
     "same user, command, name and request",
     "same user, command and name",
     "same user and name",
+    "same user and command",
     "same name",
     "same user and request",
     "same user",
@@ -43,12 +46,22 @@ RELATIONS: tuple[str, ...] = (
 
 
 def template(text: str | None) -> str:
-    """A name with its digits out, so that `train-7` and `train-12` are the same family.
+    """A name with its digits and its item out, so that `train-7` and `train-12` are the same family.
 
-    >>> template("lm_b64_r3"), template(None)
-    ('lm_b#_r#', '')
+    >>> template("lm_b64_r3"), template("ALIGN (sample7)"), template(None)
+    ('lm_b#_r#', 'ALIGN', '')
     """
-    return _DIGITS.sub("#", text) if text else ""
+    return _DIGITS.sub("#", _ITEM.sub("", text)) if text else ""
+
+
+def item_of(job_name: str | None) -> str | None:
+    """What a step of a workflow works on, as its name tells; None where it does not.
+
+    >>> item_of("ALIGN (sample7)"), item_of("lm_b64_r3")
+    ('sample7', None)
+    """
+    found = _ITEM.search(job_name) if job_name else None
+    return found.group(1) if found else None
 
 
 def keys_of(request: JobRequest) -> tuple[Key | None, ...]:
@@ -60,12 +73,13 @@ def keys_of(request: JobRequest) -> tuple[Key | None, ...]:
         (0, user, command, name, asked) if named else None,
         (1, user, command, name) if named else None,
         (2, user, name) if name else None,
-        (3, name) if name else None,
-        (4, user, asked) if user else None,
-        (5, user) if user else None,
-        (6, request.group, request.account) if request.group or request.account else None,
-        (7, request.partition) if request.partition else None,
-        (8,),
+        (3, user, command) if command else None,
+        (4, name) if name else None,
+        (5, user, asked) if user else None,
+        (6, user) if user else None,
+        (7, request.group, request.account) if request.group or request.account else None,
+        (8, request.partition) if request.partition else None,
+        (9,),
     )
 
 
@@ -75,6 +89,7 @@ KEY_PARTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("user", "command", "name", "asked"), ("name", "command")),
     (("user", "command", "name"), ("name", "command")),
     (("user", "name"), ("name",)),
+    (("user", "command"), ("command",)),
     (("name",), ("name",)),
     (("user", "asked"), ("user",)),
     (("user",), ("user",)),

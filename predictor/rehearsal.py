@@ -35,7 +35,7 @@ class Rehearsal:
         self._labelled = len(teaches)
         first, low = (_newest(teaches, jobs) for jobs in (REHEARSED, REHEARSED + NEWEST_FITTED))
         rows = slice(low, len(log))
-        seen = look(log, target, self.model.history, rows)
+        seen = look(log, target, self.model.history, self.model.items, rows)
         self._course = course = Course.of(log, target, seen.features, rows)
         self._measured = log.measured(target)[rows]
         self._blocks = begin_fits(course, self.model, REHEARSALS, executor, first=first - low)

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from crowdrun.data.replay import ends_before
 from crowdrun.predictor.classes import Poll, class_of_value, likeliest_class, most_frequent_of_rows
-from crowdrun.predictor.features import HISTORY_NAMES, NUMERIC_NAMES, Features, assemble
+from crowdrun.predictor.features import NUMERIC_NAMES, Features, assemble
 from crowdrun.predictor.fitting import Fitting, fit_executor
 from crowdrun.predictor.history import History
 from crowdrun.predictor.history_table import HistoryTable
+from crowdrun.predictor.items import Items
+from crowdrun.predictor.items_table import item_statistics
 from crowdrun.predictor.learners.registry import LEARNERS
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.quantiles import LEVELS, Array
@@ -112,14 +114,15 @@ class Followed:
     poll: NDArray[np.int64]
 
 
-def look(jobs: LearningLog, target: Target, history: History, rows: slice = slice(None)) -> Seen:
-    """Each job's features from the jobs that had ended at its submission; then all that ended is put into the history.
+def look(jobs: LearningLog, target: Target, history: History, items: Items, rows: slice = slice(None)) -> Seen:
+    """Each job's features from the jobs that had ended at its submission; then all that ended is remembered.
 
-    What is seen is that of `rows`; the history, which comes empty, is that of the whole log.
+    What is seen is that of `rows`; the history and the items, which come empty, are those of the whole log.
     """
-    table = HistoryTable(jobs, jobs.values_log2(target))
-    features = _features(jobs, target, table.statistics(rows, history), rows)
-    return Seen(features=features, table=table, rows=rows)
+    value = jobs.values_log2(target)
+    table = HistoryTable(jobs, value)
+    told = np.hstack([item_statistics(jobs, value, items)[rows], table.statistics(rows, history)])
+    return Seen(features=_features(jobs, target, told, rows), table=table, rows=rows)
 
 
 def _features(jobs: LearningLog, target: Target, statistics: Array, rows: slice) -> Features:
@@ -131,7 +134,7 @@ def _features(jobs: LearningLog, target: Target, statistics: Array, rows: slice)
         numeric = np.full((len(told), len(NUMERIC_NAMES)), np.nan)
         asked = jobs.requests_table.request_rows(these)
         numeric[:, : asked.shape[1]] = asked
-        numeric[:, -len(HISTORY_NAMES) :] = told
+        numeric[:, -told.shape[1] :] = told
         parts.append(assemble(numeric, jobs.requests_table.category_rows(these), target))
     return Features.joined(parts)
 
@@ -141,7 +144,7 @@ def replay(
 ) -> Replayed:
     """Replay a log for one target; the members are fitted `refits` times, evenly over the submissions."""
     model = TargetModel(target=target, seed=seed)
-    seen = look(jobs, target, model.history)
+    seen = look(jobs, target, model.history, model.items)
     course = Course.of(jobs, target, seen.features, slice(None))
     with fit_executor() as executor:
         members = predict_in_blocks(course, model, begin_fits(course, model, refits, executor), progress=progress)

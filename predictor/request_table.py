@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from crowdrun.data.job import NUMBERS, WHOLE_NUMBERS, JobRequest
 from crowdrun.predictor.features import bucket, flag_numbers, word_counts
-from crowdrun.predictor.history import KEY_PARTS, Key, template
+from crowdrun.predictor.history import KEY_PARTS, Key, item_of, template
+from crowdrun.predictor.items import Family, Item, place_of
 from crowdrun.predictor.quantiles import Array
 
 Codes = NDArray[np.int64]
@@ -67,7 +68,8 @@ class RequestTable:
         return len(self._jobs)
 
     def request(self, row: int) -> JobRequest:
-        return JobRequest.from_mapping({name: self._jobs[name].iloc[row] for name in self._jobs})
+        (values,) = self._jobs.iloc[[row]].to_dict("records")
+        return JobRequest.from_mapping({str(name): value for name, value in values.items()})
 
     @cached_property
     def relations(self) -> Codes:
@@ -90,6 +92,18 @@ class RequestTable:
             nothing = "" if part in {"name", "command"} else None
             columns.append([coded.values[code] if code >= 0 else nothing for code in coded.codes[rows].tolist()])
         return list(zip(*columns, strict=True))
+
+    def item_places(self) -> dict[int, tuple[Item, Family]]:
+        """Row -> `place_of` its request, for the rows whose name tells an item."""
+        names = self._texts["job_name"]
+        tells = np.array([item_of(str(value)) is not None for value in names.values] + [False], dtype=bool)
+        rows = np.flatnonzero(tells[names.codes])
+        places = {}
+        for row in rows.tolist():
+            place = place_of(self.request(row))
+            if place is not None:
+                places[row] = place
+        return places
 
     def request_rows(self, rows: Rows) -> Array:
         """(k, len(REQUEST_NAMES) + len(WORD_NAMES)), as `request_row`."""

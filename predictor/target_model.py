@@ -11,6 +11,7 @@ from crowdrun.predictor.calibration import Calibration
 from crowdrun.predictor.features import Features
 from crowdrun.predictor.fitting import Fitting, begin, fit_executor
 from crowdrun.predictor.history import History
+from crowdrun.predictor.items import Items
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.learners.registry import LEARNERS
 from crowdrun.predictor.quantiles import Array, at_logit, logit_of, mixture, pinball, truncate
@@ -30,6 +31,7 @@ class TargetModel:
     seed: int = 0
     learners: dict[str, Learner] = field(default_factory=dict)
     history: History = field(default_factory=History)
+    items: Items = field(default_factory=Items)
     weights: Weights = field(default_factory=lambda: Weights(len(LEARNERS)))
     calibration: Calibration = field(default_factory=Calibration)
     budget: RiskBudget = field(default_factory=RiskBudget)

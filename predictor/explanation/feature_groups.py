@@ -28,6 +28,7 @@ _GROUPS = {
 _PATTERNS = (
     (re.compile(r"words_\d+"), "the words of the command, name and folder"),
     (re.compile(r"number_\d+"), "the numbers in the command"),
+    (re.compile(r"item_\w+"), "the earlier steps of the same item"),
     (re.compile(r"\w+ \(all jobs\)"), "all ended jobs"),
     (re.compile(r"\w+ \((.+)\)"), "ended jobs with the {}"),
 )

@@ -2,12 +2,14 @@
 
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.learners.boosted import Boosted
+from crowdrun.predictor.learners.by_item import ByItem
 from crowdrun.predictor.learners.forest import Forest
 from crowdrun.predictor.learners.linear import Linear
 from crowdrun.predictor.learners.neighbours import Neighbours
 from crowdrun.predictor.learners.network import Network
+from crowdrun.predictor.learners.own_range import OwnRange
 from crowdrun.predictor.learners.recent import Recent
 
 LEARNERS: dict[str, type[Learner]] = {
-    learner.name: learner for learner in (Recent, Neighbours, Linear, Forest, Boosted, Network)
+    learner.name: learner for learner in (Recent, OwnRange, ByItem, Neighbours, Linear, Forest, Boosted, Network)
 }

@@ -10,6 +10,7 @@ from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.calibration import Calibration
 from crowdrun.predictor.learners.registry import LEARNERS
 from crowdrun.predictor.persistence.history_file import load_history, save_history
+from crowdrun.predictor.persistence.items_file import load_items, save_items
 from crowdrun.predictor.sizing import RiskBudget
 from crowdrun.predictor.target import TARGETS_BY_NAME
 from crowdrun.predictor.target_model import TargetModel
@@ -27,6 +28,7 @@ def save_target(model: TargetModel, folder: Path) -> None:
     names = {"target": model.target.name, "seed": model.seed, "members": list(model.learners)}
     (folder / NAMES_FILE).write_text(json.dumps(names), "utf-8")
     save_history(model.history, folder)
+    save_items(model.items, folder)
     np.savez_compressed(
         folder / RECORD_FILE,
         loss=model.weights.loss,
@@ -61,6 +63,7 @@ def load_target(folder: Path) -> TargetModel:
         seed=int(names["seed"]),
         learners={name: learner.load(folder / name) for name, learner in members},
         history=load_history(folder),
+        items=load_items(folder),
         weights=weights,
         calibration=calibration,
         budget=RiskBudget(ratio=float(record["risk_ratio"])),

@@ -73,6 +73,7 @@ def plot(runs: list[dict[str, float]]) -> None:
 def _run(rows: int) -> dict[str, float]:
     from crowdrun.predictor.crowd import Crowd
     from crowdrun.predictor.history import History
+    from crowdrun.predictor.items import Items
     from crowdrun.predictor.learning_log import LearningLog
     from crowdrun.predictor.replay import look
     from crowdrun.predictor.target import TARGETS
@@ -87,7 +88,7 @@ def _run(rows: int) -> dict[str, float]:
     began_cpu = time.process_time()
     log = LearningLog.of(past)
     for target in TARGETS[:3]:
-        look(log, target, History(), slice(max(0, rows - 40_000), rows))
+        look(log, target, History(), Items(), slice(max(0, rows - 40_000), rows))
     read = time.process_time() - began_cpu
     updates = []
     for job in later:

@@ -11,6 +11,7 @@ import pytest
 from crowdrun.data.columns import SCHEMA
 from crowdrun.predictor.features import Features
 from crowdrun.predictor.history import History
+from crowdrun.predictor.items import Items
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.quantiles import Array
 from crowdrun.predictor.replay import look
@@ -129,7 +130,7 @@ def lesson() -> Lesson:
     """900 jobs with a known peak, in the order of their submission."""
     log = LearningLog.of(_make_jobs(1000, seed=1))
     target = TARGETS_BY_NAME["mem_mb"]
-    features = look(log, target, History()).features
+    features = look(log, target, History(), Items()).features
     value = log.values_log2(target)
     rows = np.flatnonzero(~np.isnan(value))[:900]
     return Lesson(features=features.rows(rows), target=value[rows] - features.anchor[rows])

@@ -21,6 +21,7 @@ from crowdrun.predictor.features import (
     request_row,
 )
 from crowdrun.predictor.history import NEWEST_WEIGHT, RELATIONS, STATISTICS, WINDOW, History, Trail, keys_of, statistics
+from crowdrun.predictor.items import Items
 from crowdrun.predictor.learners import registry
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.replay import look, replay
@@ -32,7 +33,7 @@ OUTCOMES = [column.name for column in COLUMNS if not column.at_submit and column
 
 
 def features_seen(jobs: pd.DataFrame, target: Target) -> tuple[Features, np.ndarray]:
-    seen = look(LearningLog.of(jobs), target, History())
+    seen = look(LearningLog.of(jobs), target, History(), Items())
     return seen.features, seen.class_mode
 
 
@@ -98,7 +99,7 @@ def test_no_prediction_changes_when_the_jobs_that_had_not_ended_do_otherwise(
 
 def test_the_replay_sees_what_a_live_service_that_knew_the_ended_jobs_would(make_jobs: MakeJobs) -> None:
     log = LearningLog.of(make_jobs(400, seed=9))
-    whole = look(log, MEMORY, History()).features
+    whole = look(log, MEMORY, History(), Items()).features
     values = log.values_log2(MEMORY)
     for row in np.random.default_rng(0).integers(0, 400, 25):
         now = float(log.submit_time[row])

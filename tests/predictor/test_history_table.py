@@ -14,6 +14,7 @@ from crowdrun.data.replay import events
 from crowdrun.predictor.classes import most_frequent, most_frequent_of_rows
 from crowdrun.predictor.history import NEWEST_WEIGHT, WINDOW, History, keys_of
 from crowdrun.predictor.history_table import HistoryTable
+from crowdrun.predictor.items import Items
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.replay import look
 from crowdrun.predictor.target import TARGETS_BY_NAME
@@ -103,7 +104,7 @@ def test_beyond_the_window_the_oldest_values_are_forgotten() -> None:
 
 def test_part_of_a_log_is_told_as_in_the_whole(make_jobs: Any) -> None:
     log = LearningLog.of(make_jobs(300, seed=3))
-    whole, part = look(log, MEMORY, History()), look(log, MEMORY, History(), slice(180, 300))
+    whole, part = look(log, MEMORY, History(), Items()), look(log, MEMORY, History(), Items(), slice(180, 300))
     np.testing.assert_array_equal(part.features.numeric, whole.features.numeric[180:])
     np.testing.assert_array_equal(part.features.categories, whole.features.categories[180:])
     np.testing.assert_array_equal(part.class_mode, whole.class_mode[180:])
