@@ -11,7 +11,7 @@ STRETCHES consecutive parts, and the intervals speak of other weeks of the same 
 19.5
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,18 +48,21 @@ class Resamples:
     unit: str
 
     @classmethod
-    def over_users(cls, user: NDArray[np.object_] | NDArray[np.str_], seed: int = 0) -> "Resamples":
-        """user: (n,) of the jobs in the order of their submission."""
+    def over_users(cls, user: NDArray[np.object_] | NDArray[np.str_], seed: int = 0, unit: str = "user") -> "Resamples":
+        """user: (n,) of the jobs in the order of their submission, or what else a block is, named by unit."""
         _, block = np.unique(user.astype(str), return_inverse=True)
-        unit = "user"
         if len(block) and block.max() + 1 < FEWEST_USERS:
             stretch = np.arange(len(block)) * STRETCHES // len(block)
             _, block = np.unique(block * STRETCHES + stretch, return_inverse=True)
-            unit = "user and tenth of the log"
+            unit = f"{unit} and tenth of the log"
         # Where there are no jobs there is one block without any.
         blocks = int(block.max(initial=0)) + 1
         draw = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), size=RESAMPLES)
         return cls(block=block, drawn=draw.astype(np.float64), unit=unit)
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Resamples":
+        """The same draws for some of the jobs. chosen: (n,)."""
+        return replace(self, block=self.block[chosen])
 
     @property
     def blocks(self) -> int:

@@ -9,6 +9,7 @@ larger than the cap, the largest request or peak of the log.
 ([2.0, 0.0], [400.0, 100.0], [True, True])
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,11 @@ from crowdrun.predictor.quantiles import pinball as pinball_loss
 #: The first of so many equal parts of the log, by submission, is not judged.
 PARTS = 5
 SEGMENTS = 5
+#: MB in a GB of 2^30 bytes.
+MB_PER_GB = 1024.0
+#: Positions of jobs whose attempt was too little, (j,) what they were given, which attempt that was (1 is the first)
+#: -> (j,) MB of the next.
+Retry = Callable[[NDArray[np.intp], Array, int], Array]
 #: A value this far above a quantile, log2, still counts as reached: log2 and back lose the last bit.
 _SLACK = 1e-9
 
@@ -72,6 +78,7 @@ class Judged:
     hours: Array
     cap_mb: float
     resamples: Resamples
+    mb_per_gb: float = MB_PER_GB
 
     @classmethod
     def of(cls, log: LearningLog) -> "Judged":
@@ -84,9 +91,12 @@ class Judged:
             resamples=Resamples.over_users(users(log)[rows]),
         )  # fmt: skip
 
-    def attempts(self, allocation_mb: Array) -> Attempts:
-        """allocation_mb: (n,) for the whole log."""
-        return attempts(allocation_mb[self.rows], peak_mb=self.peak_mb, hours=self.hours, cap_mb=self.cap_mb)
+    def attempts(self, allocation_mb: Array, retry: Retry | None = None) -> Attempts:
+        """allocation_mb: (n,) for the whole log. retry: by position among the judged jobs; twice as much without."""
+        return attempts(
+            allocation_mb[self.rows], peak_mb=self.peak_mb, hours=self.hours, cap_mb=self.cap_mb, retry=retry,
+            mb_per_gb=self.mb_per_gb,
+        )  # fmt: skip
 
     def wastage(self, tried: Attempts, request: Attempts) -> Wastage:
         draw = self.resamples
@@ -111,19 +121,29 @@ def users(log: LearningLog) -> NDArray[np.object_]:
     return np.array([request.user or "unknown" for request in log.requests], dtype=object)
 
 
-def attempts(allocation_mb: Array, *, peak_mb: Array, hours: Array, cap_mb: float) -> Attempts:
-    """The doubling ladder of each job; all (k,). An allocation of NaN is the cap: the job takes what there is."""
+def attempts(
+    allocation_mb: Array, *, peak_mb: Array, hours: Array, cap_mb: float, retry: Retry | None = None,
+    mb_per_gb: float = MB_PER_GB,
+) -> Attempts:  # fmt: skip
+    """The ladder of each job; all (k,). An allocation of NaN is the cap: the job takes what there is.
+
+    A retry that asks for no more than what has failed is twice as much.
+    """
     given = np.clip(np.where(np.isnan(allocation_mb), cap_mb, allocation_mb), 1.0, cap_mb)
     first, held = given.copy(), given.copy()
     waste, retries = np.zeros(len(given)), np.zeros(len(given))
+    attempt = 0
     while len(short := np.flatnonzero(given < peak_mb)):
-        waste[short] += given[short] / 1024 * hours[short]
+        attempt += 1
+        failed = given[short]
+        waste[short] += failed / mb_per_gb * hours[short]
         retries[short] += 1
-        given[short] = np.minimum(given[short] * 2, cap_mb)
+        following = retry(short, failed, attempt) if retry else 2 * failed
+        given[short] = np.minimum(np.where(following > failed, following, 2 * failed), cap_mb)
         held[short] += given[short]
     return Attempts(
-        waste_gbh=waste + (given - peak_mb) / 1024 * hours,
-        used_gbh=peak_mb / 1024 * hours,
+        waste_gbh=waste + (given - peak_mb) / mb_per_gb * hours,
+        used_gbh=peak_mb / mb_per_gb * hours,
         failed=(first < peak_mb).astype(np.float64),
         retries=retries,
         error_log2=np.abs(np.log2(first / peak_mb)),

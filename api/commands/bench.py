@@ -1,0 +1,42 @@
+"""`crowdrun bench`: the crowd beside what others published, on public logs."""
+
+from pathlib import Path
+
+import click
+
+from crowdrun.api.options import settings_options
+from crowdrun.api.progress import progress_bar
+from crowdrun.data.settings import Settings
+from crowdrun.predictor.evaluation.bench import run
+
+
+@click.group()
+def command() -> None:
+    """Compare the crowd with what others published, on public logs."""
+
+
+@command.command()
+@settings_options("traces", "risk")
+@click.option("--log", "logs", multiple=True, type=click.Choice(run.LOGS), help="One log alone; may be repeated.")
+@click.option(
+    "--share", type=click.Choice(list(run.SHARES)), default="all", show_default=True,
+    help="The part of each log that is judged: settings are tuned on first60 and reported on last40.",
+)  # fmt: skip
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write every figure here.")
+@click.option("--seed", default=0, show_default=True, help="The same seed and logs give the same results.")
+def sizing(settings: Settings, logs: tuple[str, ...], share: str, json_file: Path | None, seed: int) -> None:
+    """Replay public logs in time order and judge the crowd and every published method on the same jobs.
+
+    Needs the folder of traces: --traces, or CROWDRUN_TRACES.
+    """
+    if settings.traces is None or not settings.traces.is_dir():
+        found = "no folder is set" if settings.traces is None else f"{settings.traces} is not a folder"
+        raise click.UsageError(f"the traces are missing: {found}; give --traces DIR or set CROWDRUN_TRACES")
+    with progress_bar("bench") as progress:
+        figures = run.run(
+            settings.traces, logs=logs or run.LOGS, share=share, risk=settings.risk, seed=seed, progress=progress
+        )
+    if json_file:
+        run.write_json(figures, json_file)
+    for line in run.table(figures):
+        click.echo(line)

@@ -1,0 +1,101 @@
+"""`crowdrun bench sizing`: the chosen logs, target by target, and the figures as one tree.
+
+    {"logs": {NAME: {"jobs", "scored", "methods": {METHOD: {"waste_gbh", "fail", "retries", "maq", "coverage": {"90",
+    "95", "99"}, ...}}}}}
+
+Host memory is judged under "methods"; what else a log tells is under "targets".
+"""
+
+import json
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crowdrun.data.durable import write_atomically
+from crowdrun.data.errors import ConfigError, OutputError
+from crowdrun.predictor.evaluation.bench.host_memory import judge_host_memory
+from crowdrun.predictor.evaluation.bench.traces import HOST_MEMORY, Trace
+
+Figures = dict[str, Any]
+#: Told what is being done and the share that is done, 0 to 1.
+Progress = Callable[[str, float], None]
+
+#: Which jobs are judged, by their place in the log: all that the trace judges, what settings may be tuned on,
+#: and what they never saw.
+SHARES: dict[str, tuple[float, float]] = {"all": (0.0, 1.0), "first60": (0.0, 0.6), "last40": (0.6, 1.0)}
+
+LOGS: tuple[str, ...] = tuple(HOST_MEMORY)
+
+
+def run(
+    traces: Path, *, logs: Sequence[str] = LOGS, share: str = "all", risk: float = 0.05, seed: int = 0,
+    progress: Progress | None = None,
+) -> Figures:  # fmt: skip
+    """Replay the named logs of the folder and return every figure.
+
+    Raises:
+        LogError: a trace is not there or cannot be read.
+        ConfigError: a name that is no log, or no share; says which there are.
+    """
+    _check("log", logs, LOGS)
+    _check("share", [share], SHARES)
+    figures: Figures = {"share": share, "risk": risk, "seed": seed, "logs": {}}
+    for place, name in enumerate(logs):
+
+        def tell(doing: str, done: float, name: str = name, place: int = place) -> None:
+            if progress:
+                progress(f"{name}, {doing}", (place + min(done, 1.0)) / len(logs))
+
+        trace = HOST_MEMORY[name](traces)
+        scored = trace.judged & within(trace, share)
+        figures["logs"][name] = judge_host_memory(trace, scored, risk=risk, seed=seed, tell=tell)
+    return figures
+
+
+def within(trace: Trace, share: str) -> NDArray[np.bool_]:
+    """(n,) True for the jobs whose place in the log is in the share."""
+    start, end = (round(limit * len(trace.log)) for limit in SHARES[share])
+    place = np.arange(len(trace.log))
+    return (place >= start) & (place < end)
+
+
+def table(figures: Figures) -> Iterator[str]:
+    """The main figures as lines of text."""
+    for name, log in figures["logs"].items():
+        yield f"{name}: {log['scored']:,} jobs judged"
+        for method, one in log["methods"].items():
+            yield (
+                f"  {method:26} {one['waste_gbh']:14,.1f} GB·h wasted {one['fail']:7.1%} fail "
+                f"{one['retries']:7.3f} retries {one['held_log2']:6.2f} held"
+            )
+
+
+def write_json(figures: Figures, file: Path) -> None:
+    """Every figure, null where there is none.
+
+    Raises:
+        OutputError: the file cannot be written; says which and why.
+    """
+    text = json.dumps(_strict(figures), indent=1, allow_nan=False)
+    try:
+        write_atomically(file, text.encode())
+    except OSError as error:
+        raise OutputError(f"cannot write {file}: {error.strerror or error}; choose another --json") from error
+
+
+def _check(what: str, given: Collection[str], allowed: Collection[str]) -> None:
+    unknown = sorted(set(given) - set(allowed))
+    if unknown:
+        raise ConfigError(f"there is no {what} {', '.join(unknown)}; there are {', '.join(allowed)}")
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _strict(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_strict(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
