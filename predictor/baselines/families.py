@@ -6,7 +6,7 @@ the models of all its keys.
 """
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,19 +14,10 @@ from numpy.typing import NDArray
 
 from crowdrun.data.replay import events
 from crowdrun.predictor.baselines.base import Baseline, Ended, Submitted
-from crowdrun.predictor.baselines.rules import has_peak
+from crowdrun.predictor.baselines.known import Families, has_peak
 from crowdrun.predictor.evaluation.allocations import request_mb
-from crowdrun.predictor.history import template
 from crowdrun.predictor.learning_log import LearningLog, numbers
 from crowdrun.predictor.quantiles import Array
-
-#: For each job its keys, the closest first.
-Families = Sequence[tuple[Hashable, ...]]
-
-
-def families_of(log: LearningLog) -> Families:
-    """The same user and name (digits out), the same user, all jobs."""
-    return [((request.user, template(request.job_name)), (request.user,), ()) for request in log.requests]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdrun.data.labels import SHORTEST_RUN_S
 from crowdrun.data.replay import events
+from crowdrun.predictor.baselines.known import EVERYTHING, Families, families_of, has_peak
 from crowdrun.predictor.evaluation.allocations import request_mb
-from crowdrun.predictor.history import template
 from crowdrun.predictor.learning_log import LearningLog, numbers
 from crowdrun.predictor.quantiles import Array
 
@@ -52,37 +51,35 @@ RULES: dict[str, Rule] = {
 }
 
 
-def has_peak(log: LearningLog) -> NDArray[np.bool_]:
-    """(n,) True where a peak above 0 was seen over a run of SHORTEST_RUN_S or more, out-of-memory jobs included."""
-    run = numbers(log.jobs, "end_time") - numbers(log.jobs, "start_time")
-    return np.asarray((numbers(log.jobs, "peak_mem_mb") > 0) & (run >= SHORTEST_RUN_S))
+def rule_allocations(
+    log: LearningLog, families: Families | None = None, useful: NDArray[np.bool_] | None = None
+) -> dict[str, Array]:
+    """REQUEST and each of RULES -> (n,) MB; NaN where there is neither a history nor a request.
 
-
-def rule_allocations(log: LearningLog) -> dict[str, Array]:
-    """REQUEST and each of RULES -> (n,) MB; NaN where there is neither a history nor a request."""
+    families and useful (n,): by default `families_of` and `has_peak`.
+    """
     request = request_mb(log)
     result = {name: request.copy() for name in (REQUEST, *RULES)}
-    for row, peaks in _histories(log):
+    useful = has_peak(log) if useful is None else useful
+    for row, peaks in _histories(log, families or families_of(log), useful):
         for name, rule in RULES.items():
             result[name][row] = rule(peaks)
     return result
 
 
-def _histories(log: LearningLog) -> Iterator[tuple[int, list[float]]]:
+def _histories(log: LearningLog, families: Families, useful: NDArray[np.bool_]) -> Iterator[tuple[int, list[float]]]:
     """Each job that has a history, and the closest that is not empty."""
-    peak, useful = numbers(log.jobs, "peak_mem_mb").tolist(), has_peak(log).tolist()
+    peak = numbers(log.jobs, "peak_mem_mb").tolist()
     own: defaultdict[Hashable, deque[float]] = defaultdict(partial(deque, maxlen=OWN_WINDOW))
-    common: deque[float] = deque(maxlen=COMMON_WINDOW)
+    own[EVERYTHING] = deque(maxlen=COMMON_WINDOW)
     for what, row in events(log.submit_time.tolist(), log.end_time.tolist()):
-        request = log.requests[row]
-        closest_first = (own[request.user, template(request.job_name)], own[request.user], common)
         if what == "submit":
-            history = next((peaks for peaks in closest_first if peaks), None)
+            history = next((own[key] for key in families[row] if own[key]), None)
             if history:
                 yield row, list(history)
         elif useful[row]:
-            for peaks in closest_first:
-                peaks.append(peak[row])
+            for key in families[row]:
+                own[key].append(peak[row])
 
 
 def mean_of_last_two(log: LearningLog, value: Array) -> Array:

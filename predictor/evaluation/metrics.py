@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdrun.predictor.baselines.rules import has_peak
+from crowdrun.predictor.baselines.known import has_peak
 from crowdrun.predictor.classes import Classes
 from crowdrun.predictor.evaluation.allocations import request_mb
 from crowdrun.predictor.evaluation.bootstrap import Interval, Resamples

@@ -1,48 +1,55 @@
 """Host memory: every method on one log, judged on the same jobs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdrun.data.replay import events
-from crowdrun.predictor.baselines.families import Families, Sized, play
-from crowdrun.predictor.baselines.registry import BASELINES
-from crowdrun.predictor.classes import class_of_value
+from crowdrun.predictor.classes import Classes, class_of_value
 from crowdrun.predictor.evaluation.allocations import allocation_mb, request_mb
-from crowdrun.predictor.evaluation.backtest import FEWEST_BETWEEN_REFITS, REFITS
+from crowdrun.predictor.evaluation.bench import retries
+from crowdrun.predictor.evaluation.bench.frontier import frontier
+from crowdrun.predictor.evaluation.bench.groups import coverage_of_groups
+from crowdrun.predictor.evaluation.bench.lineup import Tell, lineup
 from crowdrun.predictor.evaluation.bench.methods import Method
 from crowdrun.predictor.evaluation.bench.traces import Trace
 from crowdrun.predictor.evaluation.bootstrap import Interval, Resamples
-from crowdrun.predictor.evaluation.metrics import Judged, Retry, coverage, mean_pinball
-from crowdrun.predictor.learning_log import LearningLog, numbers
-from crowdrun.predictor.quantiles import Array
-from crowdrun.predictor.replay import Replayed, replay
-from crowdrun.predictor.target import TARGETS_BY_NAME
+from crowdrun.predictor.evaluation.figures import CURVE_LEVELS
+from crowdrun.predictor.evaluation.metrics import Judged, accuracy_by_segment, coverage, mean_pinball
+from crowdrun.predictor.learners.registry import LEARNERS
+from crowdrun.predictor.learning_log import numbers
+from crowdrun.predictor.quantiles import Array, at_logit, logit
+from crowdrun.predictor.replay import Replayed
 
 Figures = dict[str, Any]
-#: Told what is being done and the share that is done, 0 to 1.
-Tell = Callable[[str, float], None]
 
-TARGET = TARGETS_BY_NAME["mem_mb"]
 COVERAGE_LEVELS: Array = np.array([0.9, 0.95, 0.99])
 
 
-def judge_host_memory(trace: Trace, scored: NDArray[np.bool_], *, risk: float, seed: int, tell: Tell) -> Figures:
+def judge_host_memory(
+    trace: Trace, scored: NDArray[np.bool_], replayed: Replayed, *, refits: int, risk: float, seed: int, tell: Tell
+) -> Figures:
     """The figures of every method on the jobs of `scored` (n,) whose peak is believed."""
-    judged = _judged(trace, scored)
-    methods = _methods(trace, judged, risk=risk, seed=seed, tell=tell)
+    judged = judged_jobs(trace, scored)
+    methods = lineup(trace, judged, replayed, refits=refits, risk=risk, seed=seed, tell=tell)
+    figures = {method.name: figures_of(method, judged) for method in methods}
+    told = judged.rows[replayed.predicted[judged.rows]]
+    value = np.log2(numbers(trace.log.jobs, "peak_mem_mb")[told])
     return {
-        "jobs": len(trace.log),
         "scored": len(judged.rows),
         "resampled": judged.resamples.unit,
         "blocks": judged.resamples.blocks,
-        "methods": {method.name: figures_of(method, judged) for method in methods},
+        "methods": figures,
+        "frontier": frontier(figures),
+        "curve": _curve(trace, judged, replayed),
+        "segments": _segments(replayed, told, class_of_value(value)),
+        "groups": coverage_of_groups(trace, told, replayed.calibrated[told], value),
     }
 
 
-def _judged(trace: Trace, scored: NDArray[np.bool_]) -> Judged:
+def judged_jobs(trace: Trace, scored: NDArray[np.bool_]) -> Judged:
+    """The jobs of `scored` (n,) whose peak is believed."""
     rows = np.flatnonzero(scored & trace.has_peak)
     peak = numbers(trace.log.jobs, "peak_mem_mb")
     run = numbers(trace.log.jobs, "end_time") - numbers(trace.log.jobs, "start_time")
@@ -54,65 +61,37 @@ def _judged(trace: Trace, scored: NDArray[np.bool_]) -> Judged:
     )  # fmt: skip
 
 
-def _methods(trace: Trace, judged: Judged, *, risk: float, seed: int, tell: Tell) -> list[Method]:
-    log = trace.log
-    refits = max(1, min(REFITS, len(log) // FEWEST_BETWEEN_REFITS))
-    replayed = replay(log, TARGET, refits=refits, risk=risk, seed=seed, progress=lambda share: tell("crowd", share))
-    sized = play(
-        log, BASELINES, trace.families, judged.cap_mb, trace.has_peak, lambda share: tell("published methods", share)
-    )
-    usual = at_maximum(log, trace.families, trace.has_peak, judged) if trace.retry_at_maximum else None
-    return [*_crowd(log, replayed, usual), *_published(sized, judged)]
+def _curve(trace: Trace, judged: Judged, replayed: Replayed) -> list[dict[str, float]]:
+    """The crowd's calibrated quantiles as allocations, one point a level."""
+    retry, points = retries.usual(trace, judged), []
+    for level in CURVE_LEVELS:
+        said = at_logit(replayed.calibrated, logit(np.array([level])))
+        tried = judged.attempts(allocation_mb(trace.log, replayed, said), retry)
+        points.append(
+            {
+                "level": float(level), "waste_gbh": float(tried.waste_gbh.sum()),
+                "first_attempt_failures": float(tried.failed.mean()),
+            }
+        )  # fmt: skip
+    return points
 
 
-def _crowd(log: LearningLog, replayed: Replayed, usual: Retry | None) -> list[Method]:
-    return [
-        Method(
-            name=f"crowd_{name}", title=f"crowd, {name}", kind="crowd", retry=usual,
-            allocation_mb=allocation_mb(log, replayed, getattr(replayed, f"{name}_log2")),
-            quantiles=replayed.calibrated, classes=replayed.class_crowd,
-        )
-        for name in ("safe", "lean")
-    ]  # fmt: skip
-
-
-def _published(sized: Mapping[str, Sized], judged: Judged) -> list[Method]:
-    return [
-        Method(
-            name=name, title=BASELINES[name].title, kind="published", allocation_mb=one.first_mb,
-            retry=own_retry(one, judged),
-        )
-        for name, one in sized.items()
-    ]  # fmt: skip
-
-
-def own_retry(sized: Sized, judged: Judged) -> Retry:
-    """The attempts that the method itself made."""
-
-    def retry(short: NDArray[np.intp], failed_mb: Array, attempt: int) -> Array:
-        del failed_mb
-        return np.array([sized.later_mb[row][attempt - 1] for row in judged.rows[short].tolist()])
-
-    return retry
-
-
-def at_maximum(log: LearningLog, families: Families, useful: NDArray[np.bool_], judged: Judged) -> Retry:
-    """The largest peak of the family's jobs that had ended at the submission, then doubled."""
-    largest: dict[object, float] = {}
-    known = np.zeros(len(log))
-    peak = numbers(log.jobs, "peak_mem_mb")
-    for what, row in events(log.submit_time.tolist(), log.end_time.tolist()):
-        key = families[row][0]
-        if what == "submit":
-            known[row] = largest.get(key, 0.0)
-        elif useful[row]:
-            largest[key] = max(largest.get(key, 0.0), float(peak[row]))
-
-    def retry(short: NDArray[np.intp], failed_mb: Array, attempt: int) -> Array:
-        del failed_mb
-        return known[judged.rows[short]] if attempt == 1 else np.zeros(len(short))
-
-    return retry
+def _segments(replayed: Replayed, rows: NDArray[np.intp], truth: Classes) -> dict[str, dict[str, list[float]]]:
+    """Who names a class -> share of exact ones, and within one class, in five consecutive parts of the judged jobs."""
+    said: dict[str, Classes] = {
+        "mode": replayed.class_mode, "poll": replayed.class_poll, "crowd": replayed.class_crowd,
+        **dict(zip(LEARNERS, replayed.class_members, strict=True)),
+    }  # fmt: skip
+    return {
+        name: {
+            "exact": accuracy_by_segment(one[rows], truth),
+            # A class that is one off counts as the right one; one that was not said (-1) never does.
+            "within_one": accuracy_by_segment(
+                np.where((np.abs(one[rows] - truth) <= 1) & (one[rows] >= 0), truth, -1), truth
+            ),
+        }
+        for name, one in said.items()
+    }
 
 
 def figures_of(method: Method, judged: Judged) -> Figures:

@@ -3,11 +3,13 @@
     {"logs": {NAME: {"jobs", "scored", "methods": {METHOD: {"waste_gbh", "fail", "retries", "maq", "coverage": {"90",
     "95", "99"}, ...}}}}}
 
-Host memory is judged under "methods"; what else a log tells is under "targets".
+Host memory is judged under "methods", with "frontier", "segments" and "groups" beside it; what else a log tells is
+under "targets": {"gpus": ..., "run_time_s": ...}.
 """
 
 import json
 import math
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,14 @@ from numpy.typing import NDArray
 
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import ConfigError, OutputError
+from crowdrun.predictor.evaluation.backtest import FEWEST_BETWEEN_REFITS, REFITS
+from crowdrun.predictor.evaluation.bench.gpu_count import judge_gpu_count
 from crowdrun.predictor.evaluation.bench.host_memory import judge_host_memory
-from crowdrun.predictor.evaluation.bench.traces import HOST_MEMORY, Trace
+from crowdrun.predictor.evaluation.bench.lineup import Tell
+from crowdrun.predictor.evaluation.bench.run_time import judge_run_time
+from crowdrun.predictor.evaluation.bench.traces import GPU_COUNT, HOST_MEMORY, LOADERS, RUN_TIME, Trace
+from crowdrun.predictor.replay import Replayed, replay
+from crowdrun.predictor.target import TARGETS_BY_NAME
 
 Figures = dict[str, Any]
 #: Told what is being done and the share that is done, 0 to 1.
@@ -28,7 +36,9 @@ Progress = Callable[[str, float], None]
 #: and what they never saw.
 SHARES: dict[str, tuple[float, float]] = {"all": (0.0, 1.0), "first60": (0.0, 0.6), "last40": (0.6, 1.0)}
 
-LOGS: tuple[str, ...] = tuple(HOST_MEMORY)
+LOGS: tuple[str, ...] = tuple(LOADERS)
+#: Targets beside host memory -> the logs on which each is judged.
+OTHER_TARGETS = {"gpus": GPU_COUNT, "run_time_s": RUN_TIME}
 
 
 def run(
@@ -43,6 +53,7 @@ def run(
     """
     _check("log", logs, LOGS)
     _check("share", [share], SHARES)
+    began = time.monotonic()
     figures: Figures = {"share": share, "risk": risk, "seed": seed, "logs": {}}
     for place, name in enumerate(logs):
 
@@ -50,14 +61,39 @@ def run(
             if progress:
                 progress(f"{name}, {doing}", (place + min(done, 1.0)) / len(logs))
 
-        trace = HOST_MEMORY[name](traces)
-        scored = trace.judged & within(trace, share)
-        figures["logs"][name] = judge_host_memory(trace, scored, risk=risk, seed=seed, tell=tell)
+        figures["logs"][name] = judge(LOADERS[name](traces), share=share, risk=risk, seed=seed, tell=tell)
+    figures["seconds"] = round(time.monotonic() - began, 1)
+    return figures
+
+
+def judge(trace: Trace, *, share: str, risk: float, seed: int, tell: Tell) -> Figures:
+    """Every target that the bench judges on the trace."""
+    if share == "first60":
+        # What comes later is not even replayed: settings that are tuned here cannot have seen it.
+        trace = trace.first(round(SHARES[share][1] * len(trace.log)))
+    scored = trace.judged & within(trace, share)
+    refits = max(1, min(REFITS, len(trace.log) // FEWEST_BETWEEN_REFITS))
+
+    def replayed(target: str) -> Replayed:
+        return replay(
+            trace.log, TARGETS_BY_NAME[target], refits=refits, risk=risk, seed=seed,
+            progress=lambda done: tell(f"crowd, {target}", done),
+        )  # fmt: skip
+
+    figures: Figures = {"jobs": len(trace.log), "targets": {}}
+    if trace.name in HOST_MEMORY:
+        figures |= judge_host_memory(trace, scored, replayed("mem_mb"), refits=refits, risk=risk, seed=seed, tell=tell)
+    if trace.name in GPU_COUNT:
+        figures["targets"]["gpus"] = judge_gpu_count(trace, scored, replayed("gpus"))
+    if trace.name in RUN_TIME:
+        figures["targets"]["run_time_s"] = judge_run_time(trace, scored, replayed("run_time_s"), risk=risk)
     return figures
 
 
 def within(trace: Trace, share: str) -> NDArray[np.bool_]:
-    """(n,) True for the jobs whose place in the log is in the share."""
+    """(n,) True for the jobs whose place in the log is in the share; a trace for first60 holds nothing else."""
+    if share == "first60":
+        return np.ones(len(trace.log), dtype=np.bool_)
     start, end = (round(limit * len(trace.log)) for limit in SHARES[share])
     place = np.arange(len(trace.log))
     return (place >= start) & (place < end)
@@ -66,12 +102,16 @@ def within(trace: Trace, share: str) -> NDArray[np.bool_]:
 def table(figures: Figures) -> Iterator[str]:
     """The main figures as lines of text."""
     for name, log in figures["logs"].items():
-        yield f"{name}: {log['scored']:,} jobs judged"
-        for method, one in log["methods"].items():
+        yield f"{name}: {log['jobs']:,} jobs"
+        for method, one in log.get("methods", {}).items():
             yield (
                 f"  {method:26} {one['waste_gbh']:14,.1f} GB·h wasted {one['fail']:7.1%} fail "
                 f"{one['retries']:7.3f} retries {one['held_log2']:6.2f} held"
             )
+        for target, judged in log["targets"].items():
+            for method, one in judged["methods"].items():
+                shown = (f"{key} {value:.4f}" for key, value in one.items() if isinstance(value, float))
+                yield f"  {target}: {method:26} {', '.join(shown)}"
 
 
 def write_json(figures: Figures, file: Path) -> None:

@@ -32,8 +32,7 @@ from crowdrun.data.columns import COLUMNS
 from crowdrun.data.errors import LogError
 from crowdrun.data.labels import label_jobs
 from crowdrun.data.reading import load_jobs
-from crowdrun.predictor.baselines.families import Families, families_of
-from crowdrun.predictor.baselines.rules import has_peak
+from crowdrun.predictor.baselines.known import Families, families_of, has_peak
 from crowdrun.predictor.evaluation.metrics import MB_PER_GB, late, users
 from crowdrun.predictor.learning_log import LearningLog, numbers
 
@@ -62,6 +61,15 @@ class Trace:
     mb_per_gb: float = MB_PER_GB
     #: After a failure comes the largest peak of the family so far, then doubling; else doubling alone.
     retry_at_maximum: bool = False
+
+    def first(self, jobs: int) -> "Trace":
+        """The trace cut off after so many submissions."""
+        rows = slice(jobs)
+        log = replace(LearningLog.of(self.log.jobs.iloc[rows]), labels=self.log.labels.iloc[rows])
+        return replace(
+            self, log=log, judged=self.judged[rows], has_peak=self.has_peak[rows], families=self.families[rows],
+            blocks=self.blocks[rows],
+        )  # fmt: skip
 
 
 def _plain(name: str, jobs: pd.DataFrame) -> Trace:
@@ -198,3 +206,4 @@ RUN_TIME: dict[str, Loader] = {
     "xdmod-pozidriv": partial(_xdmod, "pozidriv"),
     "xdmod-phillips": partial(_xdmod, "phillips"),
 }
+LOADERS: dict[str, Loader] = HOST_MEMORY | GPU_COUNT | RUN_TIME

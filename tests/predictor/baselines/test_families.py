@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crowdrun.predictor.baselines.families import families_of, play
+from crowdrun.predictor.baselines.families import play
+from crowdrun.predictor.baselines.known import families_of
 from crowdrun.predictor.baselines.registry import BASELINES
 from crowdrun.predictor.baselines.rules import rule_allocations
 from crowdrun.predictor.learning_log import LearningLog
