@@ -8,6 +8,7 @@ from crowdrun.api.options import settings_options
 from crowdrun.api.progress import progress_bar
 from crowdrun.data.settings import Settings
 from crowdrun.predictor.evaluation.bench import run
+from crowdrun.predictor.evaluation.bench.page import write_json, write_page
 
 
 @click.group()
@@ -23,8 +24,11 @@ def command() -> None:
     help="The part of each log that is judged: settings are tuned on first60 and reported on last40.",
 )  # fmt: skip
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write every figure here.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for bench.html and bench.json.")
 @click.option("--seed", default=0, show_default=True, help="The same seed and logs give the same results.")
-def sizing(settings: Settings, logs: tuple[str, ...], share: str, json_file: Path | None, seed: int) -> None:
+def sizing(
+    settings: Settings, logs: tuple[str, ...], share: str, json_file: Path | None, out: Path | None, seed: int
+) -> None:
     """Replay public logs in time order and judge the crowd and every published method on the same jobs.
 
     Needs the folder of traces: --traces, or CROWDRUN_TRACES.
@@ -37,6 +41,8 @@ def sizing(settings: Settings, logs: tuple[str, ...], share: str, json_file: Pat
             settings.traces, logs=logs or run.LOGS, share=share, risk=settings.risk, seed=seed, progress=progress
         )
     if json_file:
-        run.write_json(figures, json_file)
+        write_json(figures, json_file)
+    if out:
+        write_page(figures, out)
     for line in run.table(figures):
         click.echo(line)

@@ -56,7 +56,7 @@ class VpaTarget(Baseline):
     ...     model.learn(job, Ended(peak_mb=1000.0, run_time_s=60.0, end_time=0.0))
     >>> model.learn(job, Ended(peak_mb=9000.0, run_time_s=60.0, end_time=0.0))
     >>> round(model.allocate(job)), model.retry(job, 1000.0), model.retry(job, 300.0)
-    (1178, 1200.0, 400.0)
+    (1181, 1200.0, 400.0)
     """
 
     name = "vpa_p90"

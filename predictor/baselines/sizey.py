@@ -15,6 +15,7 @@ error is that of its predictions before it learnt, and all is fitted anew when a
 newest FITTED jobs.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,7 @@ def _fitted(sizes: Array, peaks: Array) -> list[Any]:
     """The four learners, inputs and outputs scaled to 0..1 as there."""
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.ensemble import RandomForestRegressor
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LinearRegression
     from sklearn.neighbors import KNeighborsRegressor
     from sklearn.neural_network import MLPRegressor
@@ -128,7 +130,10 @@ def _fitted(sizes: Array, peaks: Array) -> list[Any]:
         TransformedTargetRegressor(make_pipeline(MinMaxScaler(), learner), transformer=MinMaxScaler())
         for learner in learners
     ]
-    return [one.fit(sizes[:, None], peaks) for one in scaled]
+    with warnings.catch_warnings():
+        # They let the network stop where it is, too.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return [one.fit(sizes[:, None], peaks) for one in scaled]
 
 
 def best_offset(errors: Array, said_mb: Array, peaks_mb: Array) -> float:

@@ -1,21 +1,16 @@
 """`report.json` and `report.html` of a backtest: every figure, and one page that shows them and asks no other host."""
 
 import json
-import math
 import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from crowdrun.data.durable import write_atomically
-from crowdrun.data.errors import OutputError
 from crowdrun.predictor.baselines.rules import REQUEST, RULES
 from crowdrun.predictor.evaluation import plots
 from crowdrun.predictor.evaluation.figures import LEAN, SAFE, Figures, compute
 from crowdrun.predictor.evaluation.inline_svg import Draw, Frame, Plot, render
+from crowdrun.predictor.evaluation.page import ENVIRONMENT, day, strict, write
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.replay import Replayed
 
@@ -37,13 +32,6 @@ ALTERNATIVES: dict[str, str] = {
     "wasters": "Gigabyte-hours wasted by the users who waste most, by their own requests and with the crowd's safe "
     "figure. A table below holds the same figures.",
 }
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("crowdrun.predictor.evaluation", "."),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 def write_report(
@@ -59,41 +47,17 @@ def write_report(
     began = time.monotonic()
     figures = compute(log, replayed, risk=risk, seconds=seconds)
     figures["seconds_judging"] = round(time.monotonic() - began, 3)
-    told: Figures = _strict(figures)
-    _write(out / "report.json", json.dumps(told, indent=1, allow_nan=False, ensure_ascii=False))
-    _write(out / "report.html", page(told))
+    told: Figures = strict(figures)
+    write(out / "report.json", json.dumps(told, indent=1, allow_nan=False, ensure_ascii=False))
+    write(out / "report.html", page(told))
     return told
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        # A name of the log may hold half a surrogate pair.
-        write_atomically(file, text.encode("utf-8", "replace"))
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {file}: {error.strerror or error}; make room or choose another --out"
-        ) from error
-
-
-def _strict(value: Any) -> Any:
-    """The same with None for NaN and infinity, which JSON does not have, and no character that no page can show."""
-    if isinstance(value, dict):
-        return {key: _strict(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(one) for one in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, str):
-        return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in value)
-    return value
 
 
 def page(figures: Figures) -> str:
     """The page of the figures of `compute`."""
     points = _points(figures["memory"]) if "memory" in figures else []
     words = {"titles": TARGET_TITLES, "safe": SAFE, "lean": LEAN, "request": REQUEST}
-    writers = {"amount": amount, "percent": percent, "number": number, "duration": duration}
-    return _ENVIRONMENT.get_template("report.html.j2").render(
+    return ENVIRONMENT.get_template("report.html.j2").render(
         figures=figures,
         points=points,
         plots=_plots(figures, points),
@@ -101,7 +65,6 @@ def page(figures: Figures) -> str:
         first_day=day(figures["first_submit_time"]),
         last_day=day(figures["last_submit_time"]),
         **words,
-        **writers,
     )
 
 
@@ -138,20 +101,3 @@ def _plots(figures: Figures, points: list[plots.Point]) -> dict[str, Plot]:
 def _plot(name: str, draw: Draw, height: float, narrow_height: float) -> Plot:
     wide, narrow = Frame(width=10.4, height=height), Frame(width=4.6, height=narrow_height)
     return render(name, ALTERNATIVES[name], draw, wide=wide, narrow=narrow)
-
-
-_NONE = "–"
-
-
-def _text(write: Callable[[float], str]) -> Callable[[float | None], str]:
-    return lambda value: _NONE if value is None else write(value)
-
-
-#: GB·h in three figures; share in per cent; a plain number; a date; a stretch of time.
-amount = _text(plots.amount)
-percent = _text(lambda share: f"{share:.2%}" if 0 < share < 0.0995 else f"{share:.1%}" if share % 1 else f"{share:.0%}")
-number = _text(lambda value: f"{value:,.2f}")
-day = _text(lambda when: datetime.fromtimestamp(when, UTC).strftime("%-d %b %Y"))
-duration = _text(
-    lambda seconds: "under 1 s" if seconds < 1 else f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
-)

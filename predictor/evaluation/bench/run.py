@@ -7,8 +7,6 @@ Host memory is judged under "methods", with "frontier", "segments" and "groups" 
 under "targets": {"gpus": ..., "run_time_s": ...}.
 """
 
-import json
-import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -17,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crowdrun.data.durable import write_atomically
-from crowdrun.data.errors import ConfigError, OutputError
+from crowdrun.data.errors import ConfigError
 from crowdrun.predictor.evaluation.backtest import FEWEST_BETWEEN_REFITS, REFITS
 from crowdrun.predictor.evaluation.bench.gpu_count import judge_gpu_count
 from crowdrun.predictor.evaluation.bench.host_memory import judge_host_memory
 from crowdrun.predictor.evaluation.bench.lineup import Tell
 from crowdrun.predictor.evaluation.bench.run_time import judge_run_time
 from crowdrun.predictor.evaluation.bench.traces import GPU_COUNT, HOST_MEMORY, LOADERS, RUN_TIME, Trace
+from crowdrun.predictor.evaluation.page import strict
 from crowdrun.predictor.replay import Replayed, replay
 from crowdrun.predictor.target import TARGETS_BY_NAME
 
@@ -45,7 +43,7 @@ def run(
     traces: Path, *, logs: Sequence[str] = LOGS, share: str = "all", risk: float = 0.05, seed: int = 0,
     progress: Progress | None = None,
 ) -> Figures:  # fmt: skip
-    """Replay the named logs of the folder and return every figure.
+    """Replay the named logs of the folder and return every figure, None where there is none.
 
     Raises:
         LogError: a trace is not there or cannot be read.
@@ -63,7 +61,8 @@ def run(
 
         figures["logs"][name] = judge(LOADERS[name](traces), share=share, risk=risk, seed=seed, tell=tell)
     figures["seconds"] = round(time.monotonic() - began, 1)
-    return figures
+    told: Figures = strict(figures)
+    return told
 
 
 def judge(trace: Trace, *, share: str, risk: float, seed: int, tell: Tell) -> Figures:
@@ -114,28 +113,7 @@ def table(figures: Figures) -> Iterator[str]:
                 yield f"  {target}: {method:26} {', '.join(shown)}"
 
 
-def write_json(figures: Figures, file: Path) -> None:
-    """Every figure, null where there is none.
-
-    Raises:
-        OutputError: the file cannot be written; says which and why.
-    """
-    text = json.dumps(_strict(figures), indent=1, allow_nan=False)
-    try:
-        write_atomically(file, text.encode())
-    except OSError as error:
-        raise OutputError(f"cannot write {file}: {error.strerror or error}; choose another --json") from error
-
-
 def _check(what: str, given: Collection[str], allowed: Collection[str]) -> None:
     unknown = sorted(set(given) - set(allowed))
     if unknown:
         raise ConfigError(f"there is no {what} {', '.join(unknown)}; there are {', '.join(allowed)}")
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _strict(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_strict(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
