@@ -180,10 +180,10 @@ def _features(model: TargetModel, parts: Sequence[_Asked]) -> Features:
     rows = [
         numeric_row(
             part.row,
-            model.items.statistics(part.place),
             part.keys,
             model.history,
             part.request.submit_time or model.history.newest_time,
+            model.items.statistics(part.place),
         )
         for part in parts
     ]

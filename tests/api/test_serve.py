@@ -98,7 +98,7 @@ def test_a_new_model_is_taken_up_and_a_damaged_one_refused_while_the_last_good_s
 def test_a_request_that_is_being_answered_is_finished_after_sigterm(settings: Settings, tmp_path: Path) -> None:
     with serve(tmp_path / "log") as (process, client):
         host, port = client.base_url.host, client.base_url.port or 80
-        body = b"[" + b",".join([b'{"user":"user1","req_mem_mb":16384}'] * 3000) + b"]"
+        body = b"[" + b",".join([b'{"user":"user1","req_mem_mb":16384}'] * 400) + b"]"
         head = f"POST /v1/predict HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         with socket.create_connection((host, port)) as connection:
             connection.sendall(head.encode() + body[:-1])

@@ -12,6 +12,7 @@ from crowdrun.predictor.baselines.refitted import play_refitted
 from crowdrun.predictor.baselines.registry import BASELINES, REFITTED
 from crowdrun.predictor.baselines.sizey import best_offset
 from crowdrun.predictor.history import History
+from crowdrun.predictor.items import Items
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.quantiles import LEVELS
 from crowdrun.predictor.replay import look
@@ -171,7 +172,7 @@ def test_a_refitted_method_learns_the_families_and_says_what_cannot_be_crossed(n
 def test_refitted_methods_see_only_what_had_ended(make_jobs: Any) -> None:
     log = LearningLog.of(make_jobs(400))
     target = TARGETS_BY_NAME["mem_mb"]
-    features, value = look(log, target, History()).features, log.values_log2(target)
+    features, value = look(log, target, History(), Items()).features, log.values_log2(target)
     said = play_refitted(log, features, value, {"ampro": REFITTED["ampro"]}, refits=4, seed=0)["ampro"]
     changed = value.copy()
     changed[np.flatnonzero(log.end_time > log.submit_time[300])] += 5.0
