@@ -31,11 +31,16 @@ def class_of_value(value_log2: Array) -> Classes:
 
 def likeliest_class(quantiles: Array) -> Classes:
     """The class with the most probability in each row of quantiles (n, len(LEVELS))."""
-    # A little above the power of two, so that what lies on it counts as below, as in `class_of_value`.
-    edges = np.arange(SMALLEST_CLASS - 1, LARGEST_CLASS + 1) + _NOISE
+    return likeliest_between(quantiles, np.arange(SMALLEST_CLASS - 1, LARGEST_CLASS + 1.0)) + SMALLEST_CLASS
+
+
+def likeliest_between(quantiles: Array, edges_log2: Array) -> Classes:
+    """(n,) the place of the class with the most probability, of those between edges (k + 1,): 0 to k - 1."""
+    # A little above the edge, so that what lies on it counts as below, as in `class_of_value`.
+    edges = edges_log2 + _NOISE
     reached = np.stack([expit(logit_of(quantiles, np.full(len(quantiles), edge))) for edge in edges], axis=1)
     reached[quantiles[:, :1] > edges] = 0.0
-    result: Classes = np.argmax(np.diff(reached, axis=1), axis=1).astype(np.int64) + SMALLEST_CLASS
+    result: Classes = np.argmax(np.diff(reached, axis=1), axis=1).astype(np.int64)
     return result
 
 

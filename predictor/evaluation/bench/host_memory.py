@@ -13,6 +13,7 @@ from crowdrun.predictor.evaluation.bench.frontier import frontier
 from crowdrun.predictor.evaluation.bench.groups import coverage_of_groups
 from crowdrun.predictor.evaluation.bench.lineup import Tell, lineup
 from crowdrun.predictor.evaluation.bench.methods import Method
+from crowdrun.predictor.evaluation.bench.site_classes import site_segments
 from crowdrun.predictor.evaluation.bench.traces import Trace
 from crowdrun.predictor.evaluation.bootstrap import Interval, Resamples
 from crowdrun.predictor.evaluation.figures import CURVE_LEVELS
@@ -44,6 +45,7 @@ def judge_host_memory(
         "frontier": frontier(figures),
         "curve": _curve(trace, judged, replayed),
         "segments": _segments(replayed, told, class_of_value(value)),
+        "site_classes": site_segments(trace, replayed, told, value),
         "groups": coverage_of_groups(trace, told, replayed.calibrated[told], value),
     }
 
