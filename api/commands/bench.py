@@ -9,6 +9,7 @@ from crowdrun.api.progress import progress_bar
 from crowdrun.data.settings import Settings
 from crowdrun.predictor.evaluation.bench import run
 from crowdrun.predictor.evaluation.bench.page import write_json, write_page
+from crowdrun.predictor.evaluation.bench.traces import missing
 
 
 @click.group()
@@ -36,10 +37,14 @@ def sizing(
     if settings.traces is None or not settings.traces.is_dir():
         found = "no folder is set" if settings.traces is None else f"{settings.traces} is not a folder"
         raise click.UsageError(f"the traces are missing: {found}; give --traces DIR or set CROWDRUN_TRACES")
-    with progress_bar("bench") as progress:
-        figures = run.run(
-            settings.traces, logs=logs or run.LOGS, share=share, risk=settings.risk, seed=seed, progress=progress
+    chosen = logs or run.LOGS
+    lacking = missing(settings.traces, chosen)
+    if lacking:
+        raise click.UsageError(
+            f"the traces are missing: {settings.traces} lacks {', '.join(lacking)}; choose other logs with --log"
         )
+    with progress_bar("bench") as progress:
+        figures = run.run(settings.traces, logs=chosen, share=share, risk=settings.risk, seed=seed, progress=progress)
     if json_file:
         write_json(figures, json_file)
     if out:

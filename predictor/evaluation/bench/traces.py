@@ -19,7 +19,7 @@ attempt is above the largest request or peak of the trace.
 about. Workflows submit many tasks of a type at once, so this is harder for all, and what a cluster would see.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -82,11 +82,11 @@ def _plain(name: str, jobs: pd.DataFrame) -> Trace:
 
 
 def _iu_mason(folder: Path) -> Trace:
-    return _plain("iu-mason", load_jobs([_file(folder, "iu-mason-2017.pbs-accounting.xz")], "pbs"))
+    return _plain("iu-mason", load_jobs([_file(folder, "iu-mason")], "pbs"))
 
 
 def _xdmod(cluster: str, folder: Path) -> Trace:
-    return _plain(f"xdmod-{cluster}", load_jobs([_file(folder, f"xdmod-{cluster}.sacct.xz")], "sacct"))
+    return _plain(f"xdmod-{cluster}", load_jobs([_file(folder, f"xdmod-{cluster}")], "sacct"))
 
 
 #: Column of the MIT SuperCloud table -> canonical column, and what to multiply with.
@@ -103,7 +103,7 @@ _SUPERCLOUD_TEXTS: Mapping[str, str] = {
 
 def _mit_supercloud(folder: Path) -> Trace:
     """No memory was recorded and no job names; the constraint names the type of node that was asked for."""
-    table = pd.read_csv(_file(folder, "mit-supercloud-2021.csv.xz"), dtype={"row": str, "exit_code": str})
+    table = pd.read_csv(_file(folder, "mit-supercloud"), dtype={"row": str, "exit_code": str})
     jobs = pd.DataFrame({new: table[old].astype(float) * factor for old, (new, factor) in _SUPERCLOUD.items()})
     for old, new in _SUPERCLOUD_TEXTS.items():
         jobs[new] = table[old].astype(object).where(table[old].notna(), None)
@@ -114,7 +114,7 @@ def _mit_supercloud(folder: Path) -> Trace:
 
 
 def _nextflow(workflow: str, order: str, folder: Path) -> Trace:
-    file = _file(folder, f"nextflow/trace_{workflow}.csv.xz")
+    file = _file(folder, f"nextflow-{workflow}")
     jobs = _nextflow_jobs(file)
     if order == "published":
         learning, shown = _published_order(jobs)
@@ -178,11 +178,16 @@ def one_after_the_other(jobs: pd.DataFrame) -> pd.DataFrame:
     return jobs.assign(submit_time=clock[:-1], start_time=clock[:-1], end_time=clock[1:])
 
 
-def _file(folder: Path, name: str) -> Path:
-    file = folder / name
+def _file(folder: Path, log: str) -> Path:
+    file = folder / FILES[log]
     if not file.is_file():
-        raise LogError(f"there is no {file}; the folder of traces must hold {name}, or choose other logs with --log")
+        raise LogError(f"there is no {file}; put it there, or choose other logs with --log")
     return file
+
+
+def missing(folder: Path, logs: Iterable[str]) -> list[str]:
+    """The files that the named logs need and the folder lacks."""
+    return sorted({FILES[log] for log in logs if not (folder / FILES[log]).is_file()})
 
 
 Loader = Callable[[Path], Trace]
@@ -207,3 +212,11 @@ RUN_TIME: dict[str, Loader] = {
     "xdmod-phillips": partial(_xdmod, "phillips"),
 }
 LOADERS: dict[str, Loader] = HOST_MEMORY | GPU_COUNT | RUN_TIME
+#: Log -> its file in the folder of traces.
+FILES: dict[str, str] = {
+    "iu-mason": "iu-mason-2017.pbs-accounting.xz",
+    "mit-supercloud": "mit-supercloud-2021.csv.xz",
+    "xdmod-pozidriv": "xdmod-pozidriv.sacct.xz",
+    "xdmod-phillips": "xdmod-phillips.sacct.xz",
+    **{name: f"nextflow/trace_{name.split('-')[1]}.csv.xz" for name in HOST_MEMORY if name.startswith("nextflow-")},
+}
