@@ -56,7 +56,9 @@ def _cheapest(quantiles: Array, failure_share: float, failure_price: float, ceil
         # An allocation fails as often as its doublings take to reach the need.
         failures = np.ceil(needs[:, None, :] - needs[:, :, None] - 1e-12)
         failures = np.minimum(np.maximum(failures, 0), _MOST_FAILURES).astype(np.intp)
-        expected = np.exp2(needs) * (of_held[failures] @ ATOM_WEIGHTS) + failure_price * ((failures > 0) @ ATOM_WEIGHTS)
+        expected = np.exp2(needs) * (of_held.take(failures) @ ATOM_WEIGHTS) + failure_price * (
+            (failures > 0) @ ATOM_WEIGHTS
+        )
         if ceiling is not None:
             too_risky = 1 - ceiling[start : start + _BLOCK, None] > ATOM_LEVELS
             # The highest need is always allowed, however small the ceiling.

@@ -11,14 +11,16 @@ from crowdrun.data.settings import Settings
 from crowdrun.data.store import JobStore
 from crowdrun.predictor.crowd import Crowd
 from crowdrun.predictor.persistence import registry
+from crowdrun.predictor.scale_out.workers import fits_on_dask
 
 
 @click.command()
 @settings_options("home", "store")
 @click.option("--seed", default=0, show_default=True, help="The same seed and jobs give the same model.")
 @click.option("--keep", type=click.IntRange(min=1), help="Remove all but this many of the newest models afterwards.")
+@click.option("--dask", metavar="ADDRESS|slurm", help="Fit on Dask workers: a scheduler's address, or Slurm jobs.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(settings: Settings, seed: int, keep: int | None, as_json: bool) -> None:
+def command(settings: Settings, seed: int, keep: int | None, dask: str | None, as_json: bool) -> None:
     """Fit the crowd on the job history and publish it.
 
     The new model becomes current in one step; a service that runs takes it up within a second. If anything goes
@@ -28,7 +30,7 @@ def command(settings: Settings, seed: int, keep: int | None, as_json: bool) -> N
         # Read first: what ends while the jobs are read is then learnt twice rather than never.
         position = store_follow.position(store)
         jobs = store.jobs()
-    with progress_bar("fit") as progress:
+    with progress_bar("fit") as progress, fits_on_dask(dask):
         crowd = Crowd.train(jobs, seed=seed, progress=progress)
     model_id = registry.publish(crowd, settings.models_dir, store_position=position)
     removed = registry.prune(settings.models_dir, keep=keep) if keep else []

@@ -35,8 +35,11 @@ class DaskExecutor(Executor):
         names = tuple(id(one) for one in data)
         if names != self._sent[0]:
             # The data is kept beside its names: an id is of no use once its object is gone.
-            self._sent = (names, data, [self._client.scatter(one, hash=False) for one in data])
+            self._sent = (names, data, [self._scatter(one) for one in data])
         return self._sent[2]
+
+    def _scatter(self, one: Any) -> Any:
+        return self._client.scatter(one, hash=False)  # type: ignore[no-untyped-call]
 
 
 def _wait(task: Any, answer: Future[T]) -> None:

@@ -1,4 +1,4 @@
-"""Where `--dask` finds its workers: an address of a scheduler, or jobs on the Slurm cluster that this machine submits to.
+"""Where `--dask` finds its workers: at the address of a scheduler, or as jobs of the Slurm cluster that is here.
 
 Sources: Dask's documentation of `distributed.Client`; dask-jobqueue's of `SLURMCluster`.
 """
@@ -15,7 +15,8 @@ from crowdrun.predictor.fitting import fits_run_by
 from crowdrun.predictor.scale_out.dask_executor import DaskExecutor
 
 if TYPE_CHECKING:
-    from dask_jobqueue import SLURMCluster
+    from dask_jobqueue.slurm import SLURMCluster
+    from distributed import Client
 
 SLURM = "slurm"
 #: How long a scheduler, or the first worker, may take to answer, s.
@@ -46,7 +47,7 @@ def fits_on_dask(where: str | None, slurm: SlurmWorkers | None = None) -> Iterat
         yield
         return
     try:
-        from distributed import Client
+        import distributed  # noqa: F401
     except ImportError as error:
         raise ConfigError(
             f"--dask needs Dask, which is not installed ({error}); run `pip install 'crowdrun[dask]'`"
@@ -54,7 +55,7 @@ def fits_on_dask(where: str | None, slurm: SlurmWorkers | None = None) -> Iterat
     with ExitStack() as stack:
         scheduler = stack.enter_context(_slurm_cluster(slurm or SlurmWorkers())) if where == SLURM else where
         try:
-            client = stack.enter_context(Client(scheduler, timeout=PATIENCE_S, set_as_default=False))
+            client = stack.enter_context(_client(scheduler))
             client.wait_for_workers(1, timeout=PATIENCE_S)
         except (OSError, TimeoutError, ValueError) as error:
             raise LaunchError(
@@ -65,9 +66,15 @@ def fits_on_dask(where: str | None, slurm: SlurmWorkers | None = None) -> Iterat
         yield
 
 
+def _client(scheduler: "str | SLURMCluster") -> "Client":
+    from distributed import Client
+
+    return Client(scheduler, timeout=PATIENCE_S, set_as_default=False)  # type: ignore[no-untyped-call]
+
+
 def _slurm_cluster(asked: SlurmWorkers) -> "SLURMCluster":
     try:
-        from dask_jobqueue import SLURMCluster
+        from dask_jobqueue.slurm import SLURMCluster
     except ImportError as error:
         raise ConfigError(
             f"--dask slurm needs dask-jobqueue, which is not installed ({error}); run `pip install 'crowdrun[dask]'`"
@@ -79,7 +86,7 @@ def _slurm_cluster(asked: SlurmWorkers) -> "SLURMCluster":
         job_script_prologue=["export OMP_NUM_THREADS=1"], job_name="crowdrun-fits", dashboard_address=None,
         interface=os.environ.get("CROWDRUN_DASK_INTERFACE"),
     )  # fmt: skip
-    cluster.scale(jobs=asked.jobs)
+    cluster.scale(jobs=asked.jobs)  # type: ignore[no-untyped-call]
     return cluster
 
 

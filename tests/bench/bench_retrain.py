@@ -40,8 +40,8 @@ def main(sizes: tuple[int, ...] = ROWS) -> str:
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {run['rows']:,.0f} | {run['s']:.0f} | {run['cpu_s']:.0f} | {run['read_cpu_s']:.1f} | {run['peak_mb']:.0f} | "
-        f"{run['update_ms']:.1f} |"
+        f"| {run['rows']:,.0f} | {run['s']:.0f} | {run['cpu_s']:.0f} | {run['read_cpu_s']:.1f} | "
+        f"{run['peak_mb']:.0f} | {run['update_ms']:.1f} |"
         for run in runs
     ]
     lines += [
