@@ -21,7 +21,7 @@ from crowdrun.predictor.history import Key, keys_of
 from crowdrun.predictor.items import place_of, run_time_log2
 from crowdrun.predictor.learning_log import LearningLog, numbers, worth_learning
 from crowdrun.predictor.persistence.target_file import load_target, save_target
-from crowdrun.predictor.quantiles import LEVELS, Array, truncate
+from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.rehearsal import Rehearsal
 from crowdrun.predictor.sizing import USUAL_RISK, lean_log2
 from crowdrun.predictor.target import TARGETS
@@ -201,8 +201,7 @@ class _Said:
         self.groups = [model.target.group(float(anchor)) for anchor in features.anchor]
         #: Members' (m, n, levels), without the request as a bound, and with it.
         self._free = model.members(features, self._unbounded)
-        capped = model.target.capped_at_request
-        self.members = np.stack([truncate(one, self.bound) for one in self._free]) if capped else self._free
+        self.members = model.bounded(self._free, self.bound)
         #: (n, levels)
         self.combined = model.combine(self.members, self.groups)
         self.calibrated = model.calibrate(self.combined, self.groups, self.bound)

@@ -52,7 +52,10 @@ class TargetModel:
         bound_log2: (n,), NaN for none.
         """
         members = np.stack([learner.predict(features) for learner in self.learners.values()])
-        members += features.anchor[:, None]
+        return self.bounded(members + features.anchor[:, None], bound_log2)
+
+    def bounded(self, members: Array, bound_log2: Array) -> Array:
+        """The same distributions given that the need is at most the bound, where the request is one."""
         if not self.target.capped_at_request:
             return members
         cut = truncate(members.reshape(-1, members.shape[2]), np.tile(bound_log2, len(members)))
