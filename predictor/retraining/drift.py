@@ -4,7 +4,7 @@ What is watched is the model **as it was published**, without what it learnt sin
 drift within a few dozen jobs by adapting to it: its loss has a short bump that no detector can tell from chance
 (docs/log.md). That it adapts is good; that its members were fitted to another world is still a reason to fit them anew.
 
-- the loss, of all jobs and of each family (user, name and command, numbers out): the pinball loss, scaled and at most 1;
+- the pinball loss, scaled and at most 1, of all jobs and of each family (user, name and command, numbers out);
 - coverage of the 95% quantile, of all jobs;
 - strangers: jobs of users of whom it knew no ended job.
 
