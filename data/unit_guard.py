@@ -197,7 +197,8 @@ class UnitGuard:
 
 def family_of(job: Job) -> Family:
     """Whose jobs are like this one: user, and name and command with their numbers out."""
-    return (job.get("user") or "", _words(job.get("job_name")), _words(job.get("command")))
+    user = job.get("user")
+    return (user if isinstance(user, str) else "", _words(job.get("job_name")), _words(job.get("command")))
 
 
 def _outside(size: float, low: float, high: float) -> float:
@@ -209,8 +210,8 @@ def _user_of(family: Family) -> Family:
     return (family[0], "*", "*")
 
 
-def _words(text: str | None) -> str:
-    return _DIGITS.sub("#", text) if text else ""
+def _words(text: object) -> str:
+    return _DIGITS.sub("#", text) if isinstance(text, str) else ""
 
 
 def _tells(job: Job) -> bool:

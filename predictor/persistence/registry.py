@@ -166,8 +166,10 @@ def roll_back(models_dir: Path) -> str:
             "'crowdrun models list' with 'crowdrun models activate ID'"
         )
     verify(models_dir, before[0])
+    trail = _trail(models_dir)
     with _writing(models_dir):
-        _switch(models_dir, before)
+        # Also what comes again further back: a model that was activated twice was current twice.
+        _switch(models_dir, trail[trail.index(before[0], 1) :])
     return before[0]
 
 

@@ -94,7 +94,7 @@ def test_the_service_retrains_when_it_is_time_and_says_what_came_of_it(
 
 def test_a_retraining_ends_with_the_service(settings: Settings) -> None:
     def running() -> list[str]:
-        shown = subprocess.run(["ps", "-o", "args=", "-A"], capture_output=True, text=True).stdout
+        shown = subprocess.run(["ps", "-ww", "-o", "args=", "-A"], capture_output=True, text=True).stdout
         return [line for line in shown.splitlines() if "retrain --if-needed" in line and str(settings.home) in line]
 
     with Schedule(load_settings(options={"retrain_every_s": "1"})).running():
