@@ -54,7 +54,8 @@ class Crowd:
     ) -> Self:  # fmt: skip
         """Learn from a job history (canonical columns); progress is told the target and the share that is done.
 
-        settings: target -> how its crowd is set, for those that are not to have the defaults. The members are fitted on threads of this process, or wherever `fitting.fits_run_by` says.
+        settings: target -> how its crowd is set, for those that are not to have the defaults. The members are fitted
+        on threads of this process, or wherever `fitting.fits_run_by` says.
 
         Raises:
             NotEnoughDataError: no target has enough labelled jobs.

@@ -12,6 +12,7 @@ from crowdrun.data.store import JobStore
 from crowdrun.predictor.persistence import registry
 from crowdrun.predictor.retraining.pipeline import Champion, Done, Options, needed, run
 from crowdrun.predictor.retraining.triggers import Limits
+from crowdrun.predictor.scale_out.workers import fits_on_dask
 
 
 @click.command()
@@ -20,6 +21,7 @@ from crowdrun.predictor.retraining.triggers import Limits
 @click.option("--after-jobs", type=click.IntRange(min=1), default=Limits.jobs, show_default=True, help="Trigger.")
 @click.option("--after-days", type=click.FloatRange(min=0), default=Limits.days, show_default=True, help="Trigger.")
 @click.option("--search", "minutes", type=click.FloatRange(min=0.05), help="Choose members and settings so long.")
+@click.option("--dask", metavar="WHERE", help="Fit on Dask workers: a scheduler's address, or slurm for jobs of one.")
 @click.option("--force", is_flag=True, help="Train on everything and publish without a contest.")
 @click.option("--seed", default=0, show_default=True, help="The same seed and jobs give the same model.")
 @click.option("--keep", type=click.IntRange(min=1), help="Remove all but this many of the newest models afterwards.")
@@ -30,6 +32,7 @@ def command(
     after_jobs: int,
     after_days: float,
     minutes: float | None,
+    dask: str | None,
     force: bool,
     seed: int,
     keep: int | None,
@@ -59,7 +62,8 @@ def command(
                 return
             complain(f"retraining is needed: {said[-1]}")
         options = Options(seed=seed, minutes=minutes, force=force)
-        done = run(store, settings.models_dir, champion, options, progress)
+        with fits_on_dask(dask):
+            done = run(store, settings.models_dir, champion, options, progress)
     removed = registry.prune(settings.models_dir, keep=keep) if keep and done.model_id else []
     for finding in done.kept_aside:
         complain(f"{finding}: a unit error; they were not learnt")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from river.drift import ADWIN
 
-from crowdrun.predictor.history import Key, keys_of
+from crowdrun.predictor.history import RELATIONS, Key, keys_of
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.retraining.follow import Said
 
@@ -30,8 +30,7 @@ DELTA = {"loss": 0.2, "coverage": 0.0001, "strangers": 0.0001}
 CLOCK, FAMILY_CLOCK = 8, 1
 #: log2 to the watched range of 0 to 1: being off by a factor of 1.5 or so is as bad as can be told.
 LOSS_SCALE = 3.0
-#: The relations of `history.RELATIONS` that make a family, "same user, command and name", and a user.
-_FAMILY, _USER = 1, 5
+_FAMILY, _USER = RELATIONS.index("same user, command and name"), RELATIONS.index("same user")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,10 @@
 
 from crowdrun.data.unit_guard import UnitGuard
 from crowdrun.predictor.crowd import Crowd
+from crowdrun.predictor.history import RELATIONS
 
-#: The relation of `history.RELATIONS` that is a family of the guard: "same user, command and name".
-_FAMILY = 1
+#: The relation whose keys are families of the guard.
+_FAMILY = RELATIONS.index("same user, command and name")
 
 
 def guard_knowing(crowd: Crowd) -> UnitGuard:

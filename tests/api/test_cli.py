@@ -95,7 +95,8 @@ def test_models_are_listed_shown_rolled_back_activated_and_pruned(settings: Sett
     second = json.loads(published.stdout)["id"]
     listed = run("models", "list").stdout.splitlines()
     assert [line[: len(first) + 2] for line in listed] == [f"  {first}", f"* {second}"]
-    assert "400 jobs, mem_mb 0." in listed[0]
+    assert " UTC, 400 jobs, " in listed[0]
+    assert ", mem_mb 0." in listed[0]
     assert listed[0].endswith("beat none")
     assert json.loads(run("models", "show").stdout)["id"] == second
     assert run("models", "rollback").stdout == f"current is {first}\n"

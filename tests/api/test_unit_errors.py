@@ -11,6 +11,7 @@ from crowdrun.api.commands.ingest import command as ingest
 from crowdrun.api.live_model import LiveModel
 from crowdrun.data.settings import Settings, load_settings
 from crowdrun.data.store import JobStore
+from crowdrun.predictor.history import RELATIONS
 from crowdrun.predictor.persistence import registry
 
 
@@ -52,7 +53,7 @@ def test_a_live_model_does_not_learn_them_and_says_so_once(
 ) -> None:
     live = LiveModel(settings.models_dir, registry.current_id(settings.models_dir))
     history = live._crowd.models["mem_mb"].history
-    before = history.trails[(8,)].count
+    before = history.trails[(len(RELATIONS) - 1,)].count
     rows = job_log[200:260].assign(
         job_id=lambda jobs: "again" + jobs["job_id"], submit_time=lambda jobs: jobs["submit_time"] + 1e6,
         start_time=lambda jobs: jobs["start_time"] + 1e6, end_time=lambda jobs: jobs["end_time"] + 1e6,
@@ -62,7 +63,7 @@ def test_a_live_model_does_not_learn_them_and_says_so_once(
         store.add_rows(wrong.astype(object).where(wrong.notna(), None).to_dict("records"), source="rest")
         with caplog.at_level(logging.ERROR):
             live.learn(store)
-    assert history.trails[(8,)].count == before
+    assert history.trails[(len(RELATIONS) - 1,)].count == before
     (line,) = [record.getMessage() for record in caplog.records]
     assert "have 1/1024 times the memory" in line
     assert "not learnt" in line

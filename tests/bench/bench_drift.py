@@ -38,7 +38,8 @@ def main() -> str:
     false = [_quiet(seed) for seed in SEEDS]
     unit = [_unit(seed) for seed in SEEDS]
     return "\n".join([
-        "## drift", "", *lines, "", f"False alarms in {LONG_QUIET:,} quiet jobs, each seed: {', '.join(map(str, false))}.",
+        "## drift", "", *lines, "",
+        f"False alarms in {LONG_QUIET:,} quiet jobs, each seed: {', '.join(map(str, false))}.",
         f"Unit errors (200 jobs in KB): kept aside {', '.join(f'{right}+{wrong} wrongly' for right, wrong in unit)}.",
     ])  # fmt: skip
 

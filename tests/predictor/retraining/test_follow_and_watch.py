@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from crowdrun.predictor.crowd import Crowd
+from crowdrun.predictor.history import RELATIONS
 from crowdrun.predictor.persistence.target_file import load_target, save_target
 from crowdrun.predictor.retraining.follow import Course, follow, frozen
 from crowdrun.predictor.retraining.watch import watch
@@ -15,6 +16,7 @@ from crowdrun.predictor.target_settings import TargetSettings
 
 Cluster = Callable[..., pd.DataFrame]
 TRAINED, QUIET = 600, 300
+ALL_JOBS = (RELATIONS.index("all jobs"),)
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +48,11 @@ def test_all_that_ended_is_learnt_also_of_jobs_that_are_not_judged(
 ) -> None:
     jobs = cluster(TRAINED + 200, seed=2)
     crowd = train(jobs[:TRAINED])
-    before = crowd.models["mem_mb"].history.trails[(8,)].count
+    before = crowd.models["mem_mb"].history.trails[ALL_JOBS].count
     course = Course.of(jobs[TRAINED:], judged_from=float(jobs["submit_time"].iloc[TRAINED + 150]))
     said = follow(crowd, course)["mem_mb"]
     assert int((~np.isnan(said.safe)).sum()) == 50
-    assert crowd.models["mem_mb"].history.trails[(8,)].count == before + 200
+    assert crowd.models["mem_mb"].history.trails[ALL_JOBS].count == before + 200
 
 
 def test_frozen_it_learns_nothing(cluster: Cluster, train: Callable[[pd.DataFrame], Crowd]) -> None:
