@@ -73,7 +73,12 @@ class Follower:
             return
         self._seen = mark
         try:
-            live = LiveModel(self._models_dir, registry.current_id(self._models_dir))
+            # The one in use is good; only a service that has none goes back to an earlier one.
+            live = (
+                LiveModel(self._models_dir, registry.current_id(self._models_dir))
+                if self._live
+                else LiveModel.current(self._models_dir, log.error)
+            )
             if self._live:
                 # The one in use goes on answering until the new one knows what it knows.
                 live.learn(self._store)

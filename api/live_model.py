@@ -3,15 +3,18 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 from crowdrun.data import store_follow
 from crowdrun.data.job import JobRequest, Recommendation
 from crowdrun.data.store import JobStore
+from crowdrun.data.unit_guard import Job
 from crowdrun.predictor.explanation.explain import explain
 from crowdrun.predictor.persistence import registry
+from crowdrun.predictor.retraining.units import guard_knowing
 
 log = logging.getLogger("crowdrun.service")
 
@@ -42,9 +45,19 @@ class LiveModel:
         self._crowd = registry.load(models_dir, model_id)
         self.manifest = registry.describe(models_dir, model_id)
         self._position = self.manifest.store_position
+        self._guard = guard_knowing(self._crowd)
         # The crowd's histories change while it learns, so it never answers at the same moment.
         self._lock = threading.Lock()
         self._learning = threading.Lock()
+
+    @classmethod
+    def current(cls, models_dir: Path, complain: Callable[[str], None]) -> Self:
+        """The current model or, with a complaint, the last good one before it.
+
+        Raises:
+            ModelError: there is none.
+        """
+        return cls(models_dir, registry.good_id(models_dir, complain))
 
     def recommend(
         self, requests: Sequence[JobRequest], risk: float, *, explained: bool = False
@@ -88,16 +101,32 @@ class LiveModel:
         while more:
             news = store_follow.ended_after(store, position, NEWS_LIMIT)
             for start in range(0, len(news.jobs), LEARN_CHUNK):
-                self._observe(news.jobs[start : start + LEARN_CHUNK])
+                self._observe(self._in_right_units(news.jobs[start : start + LEARN_CHUNK]))
             self._position = position = news.position
             learnt, more = learnt + len(news.jobs), news.more
         return learnt
 
-    def _observe(self, jobs: Sequence[dict[str, object]]) -> None:
+    def _in_right_units(self, jobs: Sequence[Job]) -> list[Job]:
+        """What can be learnt by now; a unit error is said once, when it is noticed."""
+        known = len(self._guard.findings)
+        cleared = [job for one in jobs for job in self._guard.admit(one)]
+        for finding in self._guard.findings[known:]:
+            log.error("%s: a unit error; such jobs are not learnt, until their memory is as it was", finding)
+        self._guard.take_refused()
+        return cleared
+
+    def _observe(self, jobs: Sequence[Job]) -> None:
+        if not jobs:
+            return
         with self._lock:
-            for job in jobs:
-                try:
-                    self._crowd.observe(job)
-                except Exception:
-                    # One strange job must not keep the crowd from learning of all that come after it.
-                    log.exception("cannot learn from job %s", job["job_id"])
+            try:
+                self._crowd.observe_many(jobs)
+            except Exception:
+                # One strange job must not keep the crowd from learning of all that come after it.
+                if len(jobs) == 1:
+                    log.exception("cannot learn from job %s", jobs[0]["job_id"])
+                    return
+            else:
+                return
+        for job in jobs:
+            self._observe([job])

@@ -6,6 +6,7 @@ from typing import Any
 
 from crowdrun.api.follow import Follower
 from crowdrun.api.live_model import LiveModel
+from crowdrun.api.schedule import Schedule
 from crowdrun.data import store_follow
 from crowdrun.data.errors import RequestError
 from crowdrun.data.job import JobRequest, Recommendation
@@ -28,14 +29,14 @@ class Service:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Open the store and follow the current model.
+        """Open the store, follow the current model, and retrain where the settings say so.
 
         Raises:
             StoreError: the store cannot be opened.
         """
         with JobStore.open(self._settings.store) as self._store:
             self._follower = Follower(self._settings.models_dir, self._store)
-            with self._follower.running():
+            with self._follower.running(), Schedule(self._settings).running():
                 yield
 
     @property

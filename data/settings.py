@@ -36,6 +36,13 @@ def _risk(value: Any) -> float:
     return risk
 
 
+def _interval_s(value: Any) -> float:
+    interval_s = float(value)
+    if interval_s and not 1 <= interval_s < float("inf"):
+        raise ValueError("must be a number of seconds of 1 or more, or 0 for never")
+    return interval_s
+
+
 def _url(value: Any) -> str:
     if urlsplit(str(value)).scheme not in {"http", "https"}:
         raise ValueError("must be an http:// or https:// address")
@@ -66,6 +73,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(name="store", parse=_store_url, doc="the job history: sqlite:///FILE or postgresql://HOST/DATABASE"),
     Setting(name="url", parse=_url, doc="the address of the service, for every client"),
     Setting(name="risk", parse=_risk, doc="the largest accepted probability that a job needs more than it is given"),
+    Setting(name="retrain_every_s", parse=_interval_s, doc="seconds between the service's own retrainings; 0: never"),
     Setting(name="traces", parse=_path, doc="the folder of traces for benches"),
 )
 
@@ -78,6 +86,7 @@ class Settings:
     store: str
     url: str
     risk: float
+    retrain_every_s: float
     traces: Path | None
     #: Name -> where the value came from.
     origins: Mapping[str, str]
@@ -132,6 +141,7 @@ def load_settings(options: Mapping[str, Any] | None = None, environment: Mapping
         "store": f"sqlite:///{values['home'] / 'store.sqlite'}",
         "url": "http://127.0.0.1:8642",
         "risk": 0.05,
+        "retrain_every_s": 0.0,
         "traces": None,
     }
     for setting in others:

@@ -14,12 +14,13 @@ Candes, Ramdas, Tibshirani, "Conformal prediction beyond exchangeability", Annal
 True
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from crowdrun.predictor.quantiles import LEVELS, Array, logit
+from crowdrun.predictor.settings import PartSettings, searched
 
-#: Jobs after which a score counts half.
-HALF_LIFE = 1500.0
 #: Scores that are kept; older ones count under 3%.
 KEPT = 8000
 #: What a score of another group counts.
@@ -34,10 +35,17 @@ LARGEST_LOGIT = 12.0
 _PRIOR: Array = logit((np.arange(PRIOR_SCORES) + 0.5) / PRIOR_SCORES)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSettings(PartSettings):
+    #: Jobs after which a score counts half.
+    half_life: float = searched(1500.0, 200.0, 5000.0, log=True)
+
+
 class Calibration:
     """The scores of ended jobs, oldest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: CalibrationSettings | None = None) -> None:
+        self.settings = settings or CalibrationSettings()
         self.scores: list[float] = []
         self.groups: list[int] = []
         self._cache: dict[int, Array] = {}
@@ -68,7 +76,7 @@ class Calibration:
         scores = np.array(self.scores[-KEPT:], dtype=np.float64)
         groups = np.array(self.groups[-KEPT:], dtype=np.intp)
         age = np.arange(len(scores))[::-1]
-        weight = 0.5 ** (age / HALF_LIFE) * np.where(groups == group, 1.0, OTHER_GROUP)
+        weight = 0.5 ** (age / self.settings.half_life) * np.where(groups == group, 1.0, OTHER_GROUP)
         scores = np.concatenate([scores, _PRIOR])
         weight = np.concatenate([weight, np.ones(PRIOR_SCORES)])
         order = np.argsort(scores)

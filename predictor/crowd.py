@@ -19,13 +19,14 @@ from crowdrun.predictor.features import Features, assemble, category_row, numeri
 from crowdrun.predictor.fitting import fit_executor
 from crowdrun.predictor.history import Key, keys_of
 from crowdrun.predictor.items import place_of, run_time_log2
-from crowdrun.predictor.learning_log import LearningLog, numbers, worth_learning
+from crowdrun.predictor.learning_log import LearningLog, in_end_order, numbers, worth_learning
 from crowdrun.predictor.persistence.target_file import load_target, save_target
 from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.rehearsal import Rehearsal
 from crowdrun.predictor.sizing import USUAL_RISK, lean_log2
 from crowdrun.predictor.target import TARGETS
 from crowdrun.predictor.target_model import FEWEST_JOBS, TargetModel
+from crowdrun.predictor.target_settings import TargetSettings
 
 MEDIAN = LEVELS.tolist().index(0.5)
 CROWD_FILE = "crowd.json"
@@ -47,10 +48,14 @@ class Crowd:
         self.model_id: str | None = None
 
     @classmethod
-    def train(cls, jobs: pd.DataFrame, *, seed: int = 0, progress: Callable[[str, float], None] | None = None) -> Self:
+    def train(
+        cls, jobs: pd.DataFrame, *, seed: int = 0, settings: Mapping[str, TargetSettings] | None = None,
+        progress: Callable[[str, float], None] | None = None,
+    ) -> Self:  # fmt: skip
         """Learn from a job history (canonical columns); progress is told the target and the share that is done.
 
-        The members are fitted on threads of this process, or wherever `fitting.fits_run_by` says.
+        settings: target -> how its crowd is set, for those that are not to have the defaults. The members are fitted
+        on threads of this process, or wherever `fitting.fits_run_by` says.
 
         Raises:
             NotEnoughDataError: no target has enough labelled jobs.
@@ -58,12 +63,13 @@ class Crowd:
         log = LearningLog.of(jobs)
         reasons = {target: worth_learning(log, target, FEWEST_JOBS) for target in TARGETS}
         abstained = {target.name: reason for target, reason in reasons.items() if reason}
+        chosen = settings or {}
         models: dict[str, TargetModel] = {}
         figures: dict[str, Any] = {}
         with fit_executor() as executor:
             # All begin before the first is finished: fits run on while another target's history is read.
             begun = [
-                (target.name, Rehearsal(log, target, seed=seed, executor=executor))
+                (target.name, Rehearsal(log, target, seed=seed, executor=executor, settings=chosen.get(target.name)))
                 for target, reason in reasons.items()
                 if reason is None
             ]
@@ -83,7 +89,7 @@ class Crowd:
             "first_submit_time": span[0],
             "last_submit_time": span[1],
             "users": int(log.jobs["user"].nunique()) if "user" in log.jobs else 0,
-            "members": list(next(iter(models.values())).learners),
+            "settings": {name: model.settings.to_json() for name, model in models.items()},
             "targets": figures,
             "abstained": abstained,
         }
@@ -123,18 +129,21 @@ class Crowd:
 
     def observe(self, job: Mapping[str, Any]) -> None:
         """Learn from one job that ended (canonical columns): how good its prediction was, and its own figures."""
-        log = LearningLog.of(pd.DataFrame([dict(job)]))
-        part = _Asked(log.requests[0])
+        self.observe_many([job])
+
+    def observe_many(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+        """The same for jobs that ended meanwhile: none of them is predicted with what another of them teaches."""
+        log = LearningLog.of(pd.DataFrame([dict(job) for job in jobs]))
+        ended = in_end_order(log, np.flatnonzero(np.isfinite(log.end_time)))
+        asked = {row: _Asked(log.requests[row]) for row in ended.tolist()}
         for model in self.models.values():
-            value = float(log.values_log2(model.target)[0])
-            _observe_item(model, part, log, value)
-            if np.isnan(value) or not np.isfinite(log.end_time[0]):
-                continue
-            said = _Said(model, [part])
-            safe = float(model.safe(said.calibrated, USUAL_RISK)[0])
-            model.observe(said.groups[0], said.members[:, 0], said.combined[0], value)
-            model.budget.observe(failed=value > safe, risk=USUAL_RISK)
-            model.history.observe(part.keys, value, float(log.end_time[0]))
+            values = log.values_log2(model.target)
+            rows = [row for row in asked if not np.isnan(values[row])]
+            parts = [asked[row] for row in rows]
+            said = _Said(model, parts) if parts else None
+            _observe_items(model, asked, log, values)
+            if said:
+                _learn(model, parts, said, values[rows], log.end_time[rows])
 
     def save(self, folder: Path) -> None:
         """Write everything into an existing, empty folder: npz and JSON alone."""
@@ -169,11 +178,22 @@ class _Asked:
         self.categories = category_row(request)
 
 
-def _observe_item(model: TargetModel, part: _Asked, log: LearningLog, value_log2: float) -> None:
-    """What an ended step of a workflow tells of its item; its run time does also where it taught nothing else."""
-    run = float(run_time_log2(log.end_time - numbers(log.jobs, "start_time"))[0])
-    if part.place is not None and np.isfinite(run):
-        model.items.observe(*part.place, run, value_log2)
+def _observe_items(model: TargetModel, asked: Mapping[int, _Asked], log: LearningLog, values_log2: Array) -> None:
+    """What ended steps of a workflow tell of their items; a run time does also where it taught nothing else."""
+    runs = run_time_log2(log.end_time - numbers(log.jobs, "start_time"))
+    for row, part in asked.items():
+        if part.place is not None and np.isfinite(runs[row]):
+            model.items.observe(*part.place, float(runs[row]), float(values_log2[row]))
+
+
+def _learn(model: TargetModel, parts: Sequence[_Asked], said: "_Said", values_log2: Array, end_time: Array) -> None:
+    """How good the predictions of ended jobs were, and their own figures; in the order of their ends."""
+    failed = values_log2 > model.safe(said.calibrated, USUAL_RISK)
+    model.observe_many(said.groups, said.members, said.combined, values_log2)
+    for place, part in enumerate(parts):
+        model.budget.observe(failed=bool(failed[place]), risk=USUAL_RISK)
+        model.history.observe(part.keys, float(values_log2[place]), float(end_time[place]))
+    model.update_members(said.features, values_log2)
 
 
 def _features(model: TargetModel, parts: Sequence[_Asked]) -> Features:
@@ -194,7 +214,7 @@ class _Said:
     """The distributions of one target for n jobs, log2."""
 
     def __init__(self, model: TargetModel, parts: Sequence[_Asked]) -> None:
-        features = _features(model, parts)
+        self.features = features = _features(model, parts)
         self.bound = _bounds(model, parts)
         self._unbounded = np.full(len(parts), np.nan)
         self._model = model

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from crowdrun.predictor.features import Features
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.quantiles import Array
+from crowdrun.predictor.settings import PartSettings
 
 #: Jobs that a member is fitted on at most, the newest. What older ones would add is in docs/log.md.
 NEWEST_FITTED = 20_000
@@ -63,21 +64,28 @@ def fit_executor() -> Iterator[Executor]:
 
 
 def begin(
-    learners: Mapping[str, type[Learner]], seed: int, features: Features, relative: Array, rows: NDArray[np.intp],
-    executor: Executor,
+    learners: Mapping[str, tuple[type[Learner], PartSettings]], seed: int, features: Features, relative: Array,
+    rows: NDArray[np.intp], executor: Executor,
 ) -> Fitting:  # fmt: skip
     """Begin to fit learners on some rows, oldest end first. relative: (n,) log2 of the target over the anchor."""
     # Imported one after the other: two threads in one import trip over each other.
-    for learner in learners.values():
+    for learner, _ in learners.values():
         if learner.fits_with:
             import_module(learner.fits_with)
     newest = rows[-NEWEST_FITTED:]
     given = (features.rows(newest), relative[newest])
-    return Fitting({name: executor.submit(fit_member, kind, seed, *given) for name, kind in learners.items()})
+    return Fitting(
+        {
+            name: executor.submit(fit_member, kind, seed, *given, settings=settings)
+            for name, (kind, settings) in learners.items()
+        }
+    )
 
 
-def fit_member(learner: type[Learner], seed: int, features: Features, relative: Array) -> Learner:
+def fit_member(
+    learner: type[Learner], seed: int, features: Features, relative: Array, settings: PartSettings | None = None
+) -> Learner:
     """One member, fitted."""
-    member = learner(seed)
+    member = learner(seed, settings)
     member.fit(features, relative)
     return member

@@ -10,17 +10,21 @@ from typing import ClassVar, Self
 
 from crowdrun.predictor.features import Features
 from crowdrun.predictor.quantiles import Array
+from crowdrun.predictor.settings import PartSettings
 
 
 class Learner(ABC):
-    """One member. Made with a seed; the same seed and data give the same predictions."""
+    """One member. Made with a seed and settings; the same seed, settings and data give the same predictions."""
 
     name: ClassVar[str]
     #: The module that `fit` imports, and `load` and `predict` never do: a server stays small and starts quickly.
     fits_with: ClassVar[str | None] = None
+    #: The record of its settings.
+    settings_type: ClassVar[type[PartSettings]] = PartSettings
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, settings: PartSettings | None = None) -> None:
         self.seed = seed
+        self.settings = settings or self.settings_type()
 
     @abstractmethod
     def fit(self, features: Features, target: Array) -> None:
@@ -45,8 +49,9 @@ class Learner(ABC):
 
     @classmethod
     @abstractmethod
-    def load(cls, folder: Path) -> Self:
-        """The learner that `save` wrote; it predicts the same within 1e-3 of log2.
+    def load(cls, folder: Path, settings: PartSettings | None = None) -> Self:
+        """The learner that `save` wrote, with the settings that it was made with; it predicts the same within 1e-3
+        of log2.
 
         Needs numpy alone: neither scikit-learn, xgboost nor torch is imported.
 

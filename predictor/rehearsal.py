@@ -18,6 +18,7 @@ from crowdrun.predictor.replay import Course, Progress, begin_fits, follow, look
 from crowdrun.predictor.sizing import USUAL_RISK
 from crowdrun.predictor.target import Target
 from crowdrun.predictor.target_model import TargetModel
+from crowdrun.predictor.target_settings import TargetSettings
 
 #: Labelled jobs that are predicted in advance, and the fits over them.
 REHEARSED = 20_000
@@ -29,8 +30,10 @@ ENDS_BETWEEN_LOOKS = 16
 class Rehearsal:
     """One target's model in the making: the fits begin when it is made, `finish` waits for them."""
 
-    def __init__(self, log: LearningLog, target: Target, *, seed: int, executor: Executor) -> None:
-        self.model = TargetModel(target=target, seed=seed)
+    def __init__(
+        self, log: LearningLog, target: Target, *, seed: int, executor: Executor, settings: TargetSettings | None = None
+    ) -> None:
+        self.model = TargetModel(target=target, seed=seed, settings=settings or TargetSettings())
         teaches = np.flatnonzero(~np.isnan(log.values_log2(target)))
         self._labelled = len(teaches)
         first, low = (_newest(teaches, jobs) for jobs in (REHEARSED, REHEARSED + NEWEST_FITTED))

@@ -20,12 +20,12 @@ from crowdrun.predictor.history import History
 from crowdrun.predictor.history_table import HistoryTable
 from crowdrun.predictor.items import Items
 from crowdrun.predictor.items_table import item_statistics
-from crowdrun.predictor.learners.registry import LEARNERS
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.sizing import lean_log2
 from crowdrun.predictor.target import Target
 from crowdrun.predictor.target_model import FEWEST_JOBS, TargetModel
+from crowdrun.predictor.target_settings import TargetSettings
 
 #: Told the share that is done, 0 to 1.
 Progress = Callable[[float], None]
@@ -140,10 +140,11 @@ def _features(jobs: LearningLog, target: Target, statistics: Array, rows: slice)
 
 
 def replay(
-    jobs: LearningLog, target: Target, *, refits: int, risk: float, seed: int = 0, progress: Progress | None = None
-) -> Replayed:
+    jobs: LearningLog, target: Target, *, refits: int, risk: float, seed: int = 0,
+    settings: TargetSettings | None = None, progress: Progress | None = None,
+) -> Replayed:  # fmt: skip
     """Replay a log for one target; the members are fitted `refits` times, evenly over the submissions."""
-    model = TargetModel(target=target, seed=seed)
+    model = TargetModel(target=target, seed=seed, settings=settings or TargetSettings())
     seen = look(jobs, target, model.history, model.items)
     course = Course.of(jobs, target, seen.features, slice(None))
     with fit_executor() as executor:
@@ -189,7 +190,7 @@ def predict_in_blocks(
     course: Course, model: TargetModel, blocks: Sequence[Block], *, progress: Progress | None = None
 ) -> Array:
     """The members' predictions, (members, n, levels); NaN where there was not enough to learn from."""
-    members = np.full((len(LEARNERS), len(course), len(LEVELS)), np.nan)
+    members = np.full((len(model.settings.members), len(course), len(LEVELS)), np.nan)
     for done, block in enumerate(blocks, start=1):
         if block.fitting:
             model.learners = block.fitting.result()

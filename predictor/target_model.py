@@ -17,10 +17,13 @@ from crowdrun.predictor.learners.registry import LEARNERS
 from crowdrun.predictor.quantiles import Array, at_logit, logit_of, mixture, pinball, truncate
 from crowdrun.predictor.sizing import RiskBudget, safe_log2
 from crowdrun.predictor.target import Target
+from crowdrun.predictor.target_settings import TargetSettings
 from crowdrun.predictor.weights import Weights
 
 #: Fewer labelled jobs than this teach nothing.
 FEWEST_JOBS = 30
+#: Jobs after which the members that can learn online do: an update costs as much for one as for many.
+UPDATE_JOBS = 16
 
 
 @dataclass(kw_only=True)
@@ -29,12 +32,19 @@ class TargetModel:
 
     target: Target
     seed: int = 0
+    settings: TargetSettings = field(default_factory=TargetSettings)
     learners: dict[str, Learner] = field(default_factory=dict)
     history: History = field(default_factory=History)
     items: Items = field(default_factory=Items)
-    weights: Weights = field(default_factory=lambda: Weights(len(LEARNERS)))
-    calibration: Calibration = field(default_factory=Calibration)
+    weights: Weights = field(init=False)
+    calibration: Calibration = field(init=False)
     budget: RiskBudget = field(default_factory=RiskBudget)
+    #: What ended since the members were last updated: features, and log2 relative to the anchor.
+    _untaught: list[tuple[Features, Array]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self.weights = Weights(len(self.settings.members), self.settings.of("weights"))
+        self.calibration = Calibration(self.settings.of("calibration"))
 
     def fit(self, features: Features, value_log2: Array) -> None:
         """Fit every member anew; rows in the order in which the jobs ended."""
@@ -44,7 +54,8 @@ class TargetModel:
 
     def begin_fit(self, features: Features, value_log2: Array, rows: NDArray[np.intp], executor: Executor) -> Fitting:
         """Begin to fit every member on some rows, in the order in which the jobs ended; this model stays as it is."""
-        return begin(LEARNERS, self.seed, features, value_log2 - features.anchor, rows, executor)
+        learners = {name: (LEARNERS[name], self.settings.of(name)) for name in self.settings.members}
+        return begin(learners, self.seed, features, value_log2 - features.anchor, rows, executor)
 
     def members(self, features: Features, bound_log2: Array) -> Array:
         """The members' own distributions, log2, none above the bound: (members, n, levels).
@@ -90,3 +101,14 @@ class TargetModel:
         for row, (group, score) in enumerate(zip(groups, scores, strict=True)):
             self.weights.observe(group, losses[:, row])
             self.calibration.observe(group, score)
+
+    def update_members(self, features: Features, value_log2: Array) -> None:
+        """Let the members that can learn online do so, UPDATE_JOBS at a time; rows in the order of their ends."""
+        self._untaught.append((features, value_log2 - features.anchor))
+        if sum(len(values) for _, values in self._untaught) < UPDATE_JOBS:
+            return
+        taught = Features.joined([part for part, _ in self._untaught])
+        values = np.concatenate([relative for _, relative in self._untaught])
+        for learner in self.learners.values():
+            learner.update(taught, values)
+        self._untaught.clear()

@@ -13,27 +13,35 @@ against the best member of a group is bounded; a group with few jobs leans on al
 (True, 1.0)
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from crowdrun.predictor.quantiles import Array
+from crowdrun.predictor.settings import PartSettings, searched
 from crowdrun.predictor.target import GROUPS
 
-#: How hard a member is punished for a loss above the best one's, relative to the best one's.
-LEARNING_RATE = 5.0
-#: Jobs after which a loss counts half, in a group and over all.
-GROUP_HALF_LIFE = 500.0
-OVERALL_HALF_LIFE = 1400.0
 #: Jobs of the overall record that a group starts from.
 BORROWED = 100.0
 #: A loss below this is as good as none, log2.
 SMALLEST_LOSS = 1e-4
 
 
+@dataclass(frozen=True, kw_only=True)
+class WeightsSettings(PartSettings):
+    #: How hard a member is punished for a loss above the best one's, relative to the best one's.
+    learning_rate: float = searched(5.0, 1.0, 20.0, log=True)
+    #: Jobs after which a loss counts half, in a group and over all.
+    group_half_life: float = searched(500.0, 100.0, 3000.0, log=True)
+    overall_half_life: float = searched(1400.0, 300.0, 6000.0, log=True)
+
+
 class Weights:
     """The record of the members' losses."""
 
-    def __init__(self, members: int) -> None:
+    def __init__(self, members: int, settings: WeightsSettings | None = None) -> None:
         self.members = members
+        self.settings = settings or WeightsSettings()
         #: Discounted sums of the losses and counts; the last row is over all groups.
         self.loss = np.zeros((GROUPS + 1, members))
         self.count = np.zeros(GROUPS + 1)
@@ -51,13 +59,14 @@ class Weights:
         overall = self.loss[-1] / self.count[-1]
         mean = (self.loss[group] + BORROWED * overall) / (self.count[group] + BORROWED)
         mean = np.maximum(mean, SMALLEST_LOSS)
-        weight = np.exp(-LEARNING_RATE * (mean / mean.min() - 1))
+        weight = np.exp(-self.settings.learning_rate * (mean / mean.min() - 1))
         result: Array = weight / weight.sum()
         return result
 
     def observe(self, group: int, loss: Array) -> None:
         """Add the losses of one job: (members, levels)."""
-        for row, half_life in ((group, GROUP_HALF_LIFE), (GROUPS, OVERALL_HALF_LIFE)):
+        half_lives = (self.settings.group_half_life, self.settings.overall_half_life)
+        for row, half_life in zip((group, GROUPS), half_lives, strict=True):
             fade = 0.5 ** (1 / half_life)
             self.loss[row] = self.loss[row] * fade + loss.mean(axis=-1)
             self.count[row] = self.count[row] * fade + 1

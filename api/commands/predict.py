@@ -21,7 +21,6 @@ from crowdrun.data.errors import RequestError, StoreError
 from crowdrun.data.job import JobRequest
 from crowdrun.data.settings import Settings
 from crowdrun.data.store import JobStore
-from crowdrun.predictor.persistence import registry
 
 #: Options with sbatch's names, letters and meaning -> letter.
 SBATCH_OPTIONS: dict[str, str | None] = {
@@ -85,7 +84,7 @@ def command(settings: Settings, script: str | None, explain: bool, as_json: bool
     crowdrun predict --user ada --job-name resnet --mem 64G --time 2:00:00 --gres gpu:1
     """
     request = _request(script, options)
-    model = LiveModel(settings.models_dir, registry.current_id(settings.models_dir))
+    model = LiveModel.current(settings.models_dir, lambda line: click.echo(f"crowdrun: {line}", err=True))
     try:
         with JobStore.open(settings.store) as store:
             model.learn(store, at_most=SHORT_BACKLOG)

@@ -16,7 +16,6 @@ from crowdrun.data.job import JobOutcome, JobRequest, Recommendation
 from crowdrun.data.settings import Settings
 from crowdrun.data.store import JobStore
 from crowdrun.data.units import duration_s
-from crowdrun.predictor.persistence import registry
 from crowdrun.training.attempts import Recommend, Record, first_attempt, plan_run, run_job
 from crowdrun.training.job import Job, command_job, load_job, with_flags
 from crowdrun.training.launch.registry import LAUNCHERS
@@ -106,7 +105,7 @@ def _recommender(settings: Settings, models_dir: Path) -> Recommend:
 
     def recommend(request: JobRequest) -> Recommendation | None:
         try:
-            model = LiveModel(models_dir, registry.current_id(models_dir))
+            model = LiveModel.current(models_dir, lambda line: click.echo(f"crowdrun: {line}", err=True))
             with JobStore.open(settings.store) as store:
                 model.learn(store, at_most=SHORT_BACKLOG)
         except (ModelError, StoreError) as error:

@@ -1,6 +1,7 @@
 """Gradient-boosted trees, one quantile a set of trees (xgboost, `reg:quantileerror`)."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,15 +13,13 @@ from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.features import Features
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.quantiles import LEVELS, Array, between, logit
+from crowdrun.predictor.settings import PartSettings, searched
 from crowdrun.predictor.trees import Trees, join, load_trees
 
 #: Levels that are boosted; the others are interpolated in the logit (seven cost half of thirteen, docs/log.md).
 BOOSTED_LEVELS = np.array([0.05, 0.25, 0.5, 0.75, 0.9, 0.975, 0.995])
-ROUNDS = 60
-SETTINGS: dict[str, Any] = {
-    "objective": "reg:quantileerror", "tree_method": "hist", "max_bin": 32, "max_depth": 5, "eta": 0.12,
-    "min_child_weight": 8, "subsample": 0.8, "colsample_bytree": 0.3, "nthread": 1,
-}  # fmt: skip
+#: Bins of a feature's histogram (docs/log.md).
+MAX_BIN = 32
 OWN_FORM_FILE = "boosted.ubj"
 #: Flat form against xgboost's own prediction, log2.
 LARGEST_DIFFERENCE = 1e-3
@@ -31,24 +30,45 @@ _UPPER = np.clip(np.searchsorted(_GRID, logit(LEVELS)), 1, len(_GRID) - 1)
 _SHARE = np.clip((logit(LEVELS) - _GRID[_UPPER - 1]) / (_GRID[_UPPER] - _GRID[_UPPER - 1]), 0, 1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class BoostedSettings(PartSettings):
+    """In xgboost's own words (its documentation, "XGBoost Parameters")."""
+
+    rounds: int = searched(60, 20, 200, log=True)
+    max_depth: int = searched(5, 2, 8)
+    eta: float = searched(0.12, 0.03, 0.4, log=True)
+    min_child_weight: float = searched(8.0, 1.0, 50.0, log=True)
+    subsample: float = searched(0.8, 0.4, 1.0)
+    colsample_bytree: float = searched(0.3, 0.1, 0.9)
+
+
 class Boosted(Learner):
     name = "boosted"
     fits_with = "xgboost"
+    settings_type = BoostedSettings
+    settings: BoostedSettings
     #: xgboost's own form of the trees (UBJ), for explanations; None of a model that was published without it.
     own_form: bytes | None = None
 
     def fit(self, features: Features, target: Array) -> None:
         import xgboost
 
-        data = xgboost.QuantileDMatrix(features.numeric, target, max_bin=SETTINGS["max_bin"])
-        settings = {**SETTINGS, "quantile_alpha": BOOSTED_LEVELS, "seed": self.seed}
-        booster = xgboost.train(settings, data, ROUNDS)
-        self._trees, self._leaf_values, self._output, self._start = flat_trees(booster)
+        data = xgboost.QuantileDMatrix(features.numeric, target, max_bin=MAX_BIN)
+        booster = xgboost.train(self._parameters(), data, self.settings.rounds)
+        self._trees, self._leaf_values, self._output, self._start = flat_trees(booster, self.settings.max_depth)
         self.own_form = bytes(booster.save_raw("ubj"))
         sample = features.rows(slice(-64, None))
         difference = np.abs(self._boosted(sample) - booster.inplace_predict(sample.numeric)).max()
         if difference > LARGEST_DIFFERENCE:
             raise ModelError(f"the flat form of the boosted trees is {difference:.2g} off xgboost's; do not publish it")
+
+    def _parameters(self) -> dict[str, Any]:
+        chosen: dict[str, Any] = self.settings.to_json()
+        del chosen["rounds"]
+        return chosen | {
+            "objective": "reg:quantileerror", "tree_method": "hist", "max_bin": MAX_BIN, "nthread": 1,
+            "quantile_alpha": BOOSTED_LEVELS, "seed": self.seed,
+        }  # fmt: skip
 
     def predict(self, features: Features) -> Array:
         values = np.sort(self._boosted(features), axis=1)
@@ -71,8 +91,8 @@ class Boosted(Learner):
             (folder / OWN_FORM_FILE).write_bytes(self.own_form)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        learner = cls()
+    def load(cls, folder: Path, settings: PartSettings | None = None) -> Self:
+        learner = cls(settings=settings)
         learner._trees, learner._leaf_values = load_trees(folder / "boosted.npz")
         arrays = load_arrays(folder / "boosted.npz")
         learner._output, learner._start = arrays["output"].astype(np.float64), arrays["start"].astype(np.float64)
@@ -81,7 +101,7 @@ class Boosted(Learner):
         return learner
 
 
-def flat_trees(booster: Any) -> tuple[Trees, Array, Array, Array]:
+def flat_trees(booster: Any, depth: int) -> tuple[Trees, Array, Array, Array]:
     """Trees, the value of each node, (trees, levels) which tree adds to which level, and the starting values."""
     learner = json.loads(booster.save_raw("json"))["learner"]
     model = learner["gradient_booster"]["model"]
@@ -99,4 +119,4 @@ def flat_trees(booster: Any) -> tuple[Trees, Array, Array, Array]:
     output = np.zeros((len(parts), len(BOOSTED_LEVELS)))
     output[np.arange(len(parts)), np.array(model["tree_info"])] = 1.0
     start = np.array(json.loads(learner["learner_model_param"]["base_score"]), dtype=np.float64)
-    return join(parts, depth=SETTINGS["max_depth"], equal_left=False), np.concatenate(values), output, start
+    return join(parts, depth=depth, equal_left=False), np.concatenate(values), output, start

@@ -15,6 +15,7 @@ from crowdrun.predictor.features import NUMERIC_NAMES, Features
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.learners.own_range import LARGEST_PLACE, OwnRange, blend
 from crowdrun.predictor.quantiles import Array
+from crowdrun.predictor.settings import PartSettings
 
 #: A line that never missed may still do so, log2 (0.3%).
 SMALLEST_SPREAD_LOG2 = 0.004
@@ -48,8 +49,8 @@ class ByItem(Learner):
         np.savez(folder / "by_item.npz", places=self._places)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        learner = cls()
+    def load(cls, folder: Path, settings: PartSettings | None = None) -> Self:
+        learner = cls(settings=settings)
         learner._own_range = OwnRange.load(folder)
         learner._places = load_arrays(folder / "by_item.npz")["places"].astype(np.float64)
         return learner

@@ -4,6 +4,7 @@ Source: Meinshausen, "Quantile Regression Forests", JMLR 7, 2006: the distributi
 are averaged over the trees. A distribution is kept as its CDF on a grid of values, so that an average is one sum.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,29 +16,40 @@ from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.features import Features
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.quantiles import LEVELS, Array, between
+from crowdrun.predictor.settings import PartSettings, searched
 from crowdrun.predictor.trees import Trees, join, load_trees
 
-TREES = 40
-SMALLEST_LEAF = 12
-SHARE_OF_FEATURES = 0.4
 #: Points of the grid on which a CDF is kept.
 GRID_POINTS = 64
 #: What an unknown value counts as: below every standard value, so that a tree can tell it apart.
 UNKNOWN = -64.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class ForestSettings(PartSettings):
+    trees: int = searched(40, 20, 80, log=True)
+    #: Jobs in the smallest leaf.
+    smallest_leaf: int = searched(12, 3, 50, log=True)
+    #: Features that are tried at a split.
+    share_of_features: float = searched(0.4, 0.1, 0.9)
+
+
 class Forest(Learner):
     name = "forest"
+    settings_type = ForestSettings
+    settings: ForestSettings
     fits_with = "sklearn.ensemble"
 
     def fit(self, features: Features, target: Array) -> None:
         from sklearn.ensemble import ExtraTreesRegressor
 
         numeric = _complete(features)
-        leaf = min(SMALLEST_LEAF, max(1, len(target) // 8))
+        chosen = self.settings
+        leaf = min(chosen.smallest_leaf, max(1, len(target) // 8))
         forest = ExtraTreesRegressor(
-            TREES, min_samples_leaf=leaf, max_features=SHARE_OF_FEATURES, n_jobs=-1, random_state=self.seed
-        ).fit(numeric, target)
+            chosen.trees, min_samples_leaf=leaf, max_features=chosen.share_of_features, n_jobs=-1,
+            random_state=self.seed,
+        ).fit(numeric, target)  # fmt: skip
         self._trees = flat_trees(forest)
         self._grid = _grid(target)
         leaves = self._trees.leaves(numeric)
@@ -60,8 +72,8 @@ class Forest(Learner):
         np.savez(folder / "forest.npz", leaf_values=self._cdf, grid=self._grid, **self._trees.arrays())  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        learner = cls()
+    def load(cls, folder: Path, settings: PartSettings | None = None) -> Self:
+        learner = cls(settings=settings)
         learner._trees, learner._cdf = load_trees(folder / "forest.npz")  # type: ignore[assignment]
         learner._grid = load_arrays(folder / "forest.npz")["grid"].astype(np.float64)
         return learner

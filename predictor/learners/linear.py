@@ -1,5 +1,6 @@
 """Ridge regression of the value, and of how far off it is: a location and a scale, with the errors' own quantiles."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -10,14 +11,22 @@ from crowdrun.predictor.features import Features
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.learners.scaling import Scaling
 from crowdrun.predictor.quantiles import LEVELS, Array
+from crowdrun.predictor.settings import PartSettings, searched
 
-PENALTY = 30.0
 #: Errors below this many log2 are not told apart (3.5%).
 SMALLEST_ERROR_LOG2 = 0.05
 
 
+@dataclass(frozen=True, kw_only=True)
+class LinearSettings(PartSettings):
+    #: Weight of the squared coefficients.
+    penalty: float = searched(30.0, 1.0, 1000.0, log=True)
+
+
 class Linear(Learner):
     name = "linear"
+    settings_type = LinearSettings
+    settings: LinearSettings
     fits_with = "sklearn.linear_model"
 
     def fit(self, features: Features, target: Array) -> None:
@@ -25,10 +34,10 @@ class Linear(Learner):
 
         self._scaling = Scaling.of(features)
         columns = _with_one(self._scaling.apply(features))
-        self._location = Ridge(PENALTY, fit_intercept=False).fit(columns, target).coef_
+        self._location = Ridge(self.settings.penalty, fit_intercept=False).fit(columns, target).coef_
         error = target - columns @ self._location
         size = np.log(np.abs(error) + SMALLEST_ERROR_LOG2)
-        self._scale = Ridge(PENALTY, fit_intercept=False).fit(columns, size).coef_
+        self._scale = Ridge(self.settings.penalty, fit_intercept=False).fit(columns, size).coef_
         self._shape = np.quantile(error / np.exp(columns @ self._scale), LEVELS)
 
     def predict(self, features: Features) -> Array:
@@ -45,9 +54,9 @@ class Linear(Learner):
         )  # fmt: skip
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, settings: PartSettings | None = None) -> Self:
         arrays = load_arrays(folder / "linear.npz")
-        learner = cls()
+        learner = cls(settings=settings)
         learner._scaling = Scaling.from_arrays(arrays)
         learner._location, learner._scale, learner._shape = (
             arrays[name].astype(np.float64) for name in ("location", "scale", "shape")

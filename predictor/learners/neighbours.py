@@ -4,6 +4,7 @@ Source: Smith, "Prediction Services for Distributed Computing", IPDPS 2007 (the 
 its instance-based predictor is what Karnak served on XSEDE).
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -15,15 +16,12 @@ from crowdrun.predictor.features import CATEGORY_BUCKETS, CATEGORY_NAMES, Featur
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.learners.scaling import Scaling
 from crowdrun.predictor.quantiles import LEVELS, Array, between
+from crowdrun.predictor.settings import PartSettings, searched
 
-#: Jobs that are remembered, the newest; more neighbours than that are neither nearer nor fresher.
-REMEMBERED = 6000
-NEIGHBOURS = 32
 #: A category is a random point of this many dimensions: two different ones are about sqrt(2 * weight) apart.
 CATEGORY_DIMENSIONS = 6
-CATEGORY_WEIGHT = 4.0
-_CATEGORY_POINTS: Array = np.sqrt(CATEGORY_WEIGHT / CATEGORY_DIMENSIONS) * np.random.default_rng(0).normal(
-    size=(len(CATEGORY_NAMES), CATEGORY_BUCKETS, CATEGORY_DIMENSIONS)
+_CATEGORY_POINTS: Array = np.random.default_rng(0).normal(
+    scale=CATEGORY_DIMENSIONS**-0.5, size=(len(CATEGORY_NAMES), CATEGORY_BUCKETS, CATEGORY_DIMENSIONS)
 )
 _POINT_SIZE = len(CATEGORY_NAMES) * CATEGORY_DIMENSIONS
 _BLOCK = 512
@@ -31,15 +29,26 @@ _BLOCK = 512
 _GROUP = 50
 
 
+@dataclass(frozen=True, kw_only=True)
+class NeighboursSettings(PartSettings):
+    neighbours: int = searched(32, 8, 100, log=True)
+    #: Jobs that are remembered, the newest; more neighbours than that are neither nearer nor fresher.
+    remembered: int = searched(6000, 1500, 12000, log=True)
+    #: How far apart two different categories are, squared and halved.
+    category_weight: float = searched(4.0, 0.5, 20.0, log=True)
+
+
 class Neighbours(Learner):
     name = "neighbours"
+    settings_type = NeighboursSettings
+    settings: NeighboursSettings
 
     def fit(self, features: Features, target: Array) -> None:
         self._scaling = Scaling.of(features)
         self._remember(self._place(features), target)
 
     def predict(self, features: Features) -> Array:
-        count = min(NEIGHBOURS, len(self._target))
+        count = min(self.settings.neighbours, len(self._target))
         # The middle of the i-th of n sorted values is level (i + 1/2) / n: the ends are the extremes seen.
         places = np.clip(LEVELS * count - 0.5, 0, count - 1)
         low = np.floor(places).astype(int)
@@ -58,20 +67,22 @@ class Neighbours(Learner):
         self._remember(np.concatenate([self._points, self._place(features)]), np.concatenate([self._target, target]))
 
     def _remember(self, points: NDArray[np.float32], target: Array) -> None:
-        self._points, self._target = points[-REMEMBERED:], target[-REMEMBERED:]
+        newest = slice(-self.settings.remembered, None)
+        self._points, self._target = points[newest], target[newest]
         self._squares = (self._points**2).sum(axis=1)
 
     def _place(self, features: Features) -> NDArray[np.float32]:
-        words = _CATEGORY_POINTS[np.arange(len(CATEGORY_NAMES)), features.categories]
+        weight = self.settings.category_weight**0.5
+        words = weight * _CATEGORY_POINTS[np.arange(len(CATEGORY_NAMES)), features.categories]
         return np.hstack([self._scaling.apply(features), words.reshape(len(features), _POINT_SIZE)]).astype(np.float32)
 
     def save(self, folder: Path) -> None:
         np.savez(folder / "neighbours.npz", points=self._points, target=self._target, **self._scaling.arrays())  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, settings: PartSettings | None = None) -> Self:
         arrays = load_arrays(folder / "neighbours.npz")
-        learner = cls()
+        learner = cls(settings=settings)
         learner._scaling = Scaling.from_arrays(arrays)
         learner._remember(arrays["points"].astype(np.float32), arrays["target"].astype(np.float64))
         return learner

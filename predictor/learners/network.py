@@ -1,5 +1,6 @@
 """A small network with embeddings of the categories, trained on the quantile loss (torch); evaluated with numpy."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -11,25 +12,32 @@ from crowdrun.predictor.features import CATEGORY_BUCKETS, CATEGORY_NAMES, Featur
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.learners.scaling import Scaling
 from crowdrun.predictor.quantiles import LEVELS, Array
+from crowdrun.predictor.settings import PartSettings, searched
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 EMBEDDING = 4
 HIDDEN = 64
-#: Gradient steps of a fit, whatever the number of jobs; a small log is seen more often.
-STEPS = 400
 BATCH = 256
-LEARNING_RATE = 3e-3
-WEIGHT_DECAY = 1e-3
 
 #: Where the rows of each category begin in the one table of embeddings.
 _OFFSETS = np.arange(len(CATEGORY_NAMES), dtype=np.int64) * CATEGORY_BUCKETS
 
 
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings(PartSettings):
+    #: Gradient steps of a fit, whatever the number of jobs; a small log is seen more often.
+    steps: int = searched(400, 100, 1500, log=True)
+    learning_rate: float = searched(3e-3, 3e-4, 2e-2, log=True)
+    weight_decay: float = searched(1e-3, 1e-5, 1e-1, log=True)
+
+
 class Network(Learner):
     name = "network"
     fits_with = "torch"
+    settings_type = NetworkSettings
+    settings: NetworkSettings
 
     def fit(self, features: Features, target: Array) -> None:
         import torch
@@ -43,7 +51,8 @@ class Network(Learner):
         # Matrices this small are slower with more threads, and crawl when other work shares the cores.
         torch.set_num_threads(1)
         try:
-            _train(parameters, numeric, categories, torch.from_numpy(target.astype(np.float32)), generator)
+            values = torch.from_numpy(target.astype(np.float32))
+            _train(parameters, numeric, categories, values, generator, self.settings)
         finally:
             torch.set_num_threads(threads)
         self._parameters = {name: value.detach().numpy() for name, value in parameters.items()}
@@ -61,9 +70,9 @@ class Network(Learner):
         np.savez(folder / "network.npz", **self._parameters, **self._scaling.arrays())  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, settings: PartSettings | None = None) -> Self:
         arrays: dict[str, NDArray[np.generic]] = load_arrays(folder / "network.npz")
-        learner = cls()
+        learner = cls(settings=settings)
         learner._scaling = Scaling.from_arrays(arrays)
         names = ("embedding", "w1", "b1", "w2", "b2", "w3", "b3")
         learner._parameters = {name: arrays[name].astype(np.float32) for name in names}
@@ -95,15 +104,16 @@ def _initial(columns: int, target: Array, generator: "Generator") -> dict[str, "
 
 
 def _train(
-    parameters: dict[str, "Tensor"], numeric: "Tensor", categories: "Tensor", values: "Tensor", generator: "Generator"
-) -> None:
-    """STEPS steps on random batches, with the pinball loss of `quantiles.pinball`."""
+    parameters: dict[str, "Tensor"], numeric: "Tensor", categories: "Tensor", values: "Tensor",
+    generator: "Generator", settings: NetworkSettings,
+) -> None:  # fmt: skip
+    """So many steps on random batches, with the pinball loss of `quantiles.pinball`."""
     import torch
 
-    optimizer = torch.optim.AdamW(parameters.values(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=STEPS)
+    optimizer = torch.optim.AdamW(parameters.values(), settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
     levels = torch.from_numpy(LEVELS.astype(np.float32))
-    for _ in range(STEPS):
+    for _ in range(settings.steps):
         chosen = torch.randint(len(values), (BATCH,), generator=generator)
         error = values[chosen, None] - _forward(parameters, numeric[chosen], categories[chosen])
         loss = torch.maximum(levels * error, (levels - 1) * error).mean()

@@ -16,6 +16,7 @@ from crowdrun.predictor.features import NUMERIC_NAMES, Features
 from crowdrun.predictor.history import RELATIONS
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.quantiles import LEVELS, Array
+from crowdrun.predictor.settings import PartSettings
 
 #: Classes of how many values the closest relation has: 1, 2, 3-4, 5-8, 9-16, 17-39, all that are remembered.
 COUNT_EDGES = np.log2(1 + np.array([1, 2, 4, 8, 16, 39])) + 1e-6
@@ -59,8 +60,8 @@ class OwnRange(Learner):
         np.savez(folder / "own_range.npz", places=self._places)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        learner = cls()
+    def load(cls, folder: Path, settings: PartSettings | None = None) -> Self:
+        learner = cls(settings=settings)
         learner._places = load_arrays(folder / "own_range.npz")["places"].astype(np.float64)
         return learner
 

@@ -5,6 +5,7 @@ System-Generated Predictions Rather than User Runtime Estimates", IEEE TPDS 2007
 is that of the errors of the same guess on past jobs with as much history.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -15,16 +16,23 @@ from crowdrun.predictor.features import HISTORY_NAMES, NUMERIC_NAMES, Features
 from crowdrun.predictor.history import RELATIONS, STATISTICS
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.quantiles import LEVELS, Array
+from crowdrun.predictor.settings import PartSettings, searched
 
 #: Classes of how many values the closest relation has: 1, 2, 3-4, 5-8, 9-16, more.
 COUNT_EDGES = np.log2(1 + np.array([1, 2, 4, 8, 16])) + 1e-6
 _CELLS = (len(RELATIONS) + 1, len(COUNT_EDGES) + 1)
-#: Errors of the wider class that a class starts from, so that a class with few errors is not overconfident.
-BORROWED = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecentSettings(PartSettings):
+    #: Errors of the wider class that a class starts from, so that a class with few errors is not overconfident.
+    borrowed: float = searched(20.0, 3.0, 100.0, log=True)
 
 
 class Recent(Learner):
     name = "recent"
+    settings_type = RecentSettings
+    settings: RecentSettings
 
     def fit(self, features: Features, target: Array) -> None:
         relation, count, guess = _closest(features)
@@ -33,9 +41,9 @@ class Recent(Learner):
         self._quantiles = np.empty((*_CELLS, len(LEVELS)))
         for r in range(_CELLS[0]):
             of_relation = error[relation == r]
-            wide = _blend(of_relation, everything)
+            wide = _blend(of_relation, everything, self.settings.borrowed)
             for c in range(_CELLS[1]):
-                self._quantiles[r, c] = _blend(of_relation[count[relation == r] == c], wide)
+                self._quantiles[r, c] = _blend(of_relation[count[relation == r] == c], wide, self.settings.borrowed)
 
     def predict(self, features: Features) -> Array:
         relation, count, guess = _closest(features)
@@ -46,16 +54,16 @@ class Recent(Learner):
         np.savez(folder / "recent.npz", quantiles=self._quantiles)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        learner = cls()
+    def load(cls, folder: Path, settings: PartSettings | None = None) -> Self:
+        learner = cls(settings=settings)
         learner._quantiles = load_arrays(folder / "recent.npz")["quantiles"].astype(np.float64)
         return learner
 
 
-def _blend(errors: Array, wider: Array) -> Array:
+def _blend(errors: Array, wider: Array, borrowed: float) -> Array:
     if not len(errors):
         return wider
-    share = len(errors) / (len(errors) + BORROWED)
+    share = len(errors) / (len(errors) + borrowed)
     result: Array = share * np.quantile(errors, LEVELS) + (1 - share) * wider
     return result
 

@@ -10,6 +10,7 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +19,7 @@ from crowdrun.data.errors import ModelError
 
 FILE = "manifest.json"
 #: Version of the layout of a model's folder; raised when an older crowdrun could not read it.
-FORMAT = 1
+FORMAT = 2
 #: Hexadecimal digits of the manifest's SHA-256 in the model's id.
 ID_DIGITS = 12
 #: Distributions whose versions shape what is in the files.
@@ -53,6 +54,11 @@ class Manifest:
             store_position=store_position,
             files={name: digest(folder / name) for name in file_names(folder)},
         )
+
+    @property
+    def made_at(self) -> float:
+        """When it was published, UTC epoch seconds."""
+        return datetime.fromisoformat(self.made).timestamp()
 
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self), indent=2, sort_keys=True, allow_nan=False).encode() + b"\n"

@@ -2,15 +2,16 @@
 
     models/
         20261104T101500.123456Z-0d4f2c9a71be/   manifest.json and the crowd's files
-        current                                 the id of the one in use
+        current                                 the id of the one in use, and those that were before it, newest first
 
 A model is written under another name, synced, and renamed; only then is `current` replaced, by a rename too. So a
-kill at any moment leaves the model that was current before, or the new one, whole.
+kill at any moment leaves the model that was current before, or the new one, whole. `current` holds what came before in
+the same file, so that no kill can part the two.
 """
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,8 @@ from crowdrun.predictor.persistence.manifest import Manifest
 CURRENT = "current"
 #: What a killed publication left is swept away when it is older than any publication takes.
 LEFTOVER_AGE_S = 3600.0
+#: Ids that `current` holds, itself included.
+MOST_REMEMBERED = 50
 
 
 class Publishable(Protocol):
@@ -57,7 +60,7 @@ def publish(crowd: Publishable, models_dir: Path, *, store_position: int | None 
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         sync(models_dir)
-        write_atomically(models_dir / CURRENT, model_id.encode() + b"\n")
+        _switch(models_dir, [model_id, *_trail(models_dir)])
     return model_id
 
 
@@ -87,7 +90,7 @@ def current_id(models_dir: Path) -> str:
     """
     file = models_dir / CURRENT
     try:
-        model_id = file.read_text("utf-8").strip()
+        model_id = file.read_text("utf-8").partition("\n")[0].strip()
     except FileNotFoundError:
         advice = "run 'crowdrun ingest LOG' and then 'crowdrun retrain'"
         if list_models(models_dir):
@@ -147,21 +150,51 @@ def activate(models_dir: Path, model_id: str) -> None:
     """
     verify(models_dir, model_id)
     with _writing(models_dir):
-        write_atomically(models_dir / CURRENT, model_id.encode() + b"\n")
+        _switch(models_dir, [model_id, *_trail(models_dir)])
 
 
 def roll_back(models_dir: Path) -> str:
-    """Activate the model that was published before the current one, and return its id.
+    """Go back to the model that was current before this one, published or activated, and return its id.
 
     Raises:
         ModelError: there is none, or it is damaged; the current model stays.
     """
+    before = earlier_ids(models_dir)
+    if not before:
+        raise ModelError(
+            f"no model that is still there was current before {current_id(models_dir)}; choose one of "
+            "'crowdrun models list' with 'crowdrun models activate ID'"
+        )
+    verify(models_dir, before[0])
+    trail = _trail(models_dir)
+    with _writing(models_dir):
+        # Also what comes again further back: a model that was activated twice was current twice.
+        _switch(models_dir, trail[trail.index(before[0], 1) :])
+    return before[0]
+
+
+def earlier_ids(models_dir: Path) -> list[str]:
+    """Models that are still there and were current before this one, newest first, each once."""
+    known, trail = set(list_models(models_dir)), _trail(models_dir)
+    return [model_id for model_id in dict.fromkeys(trail) if model_id in known and model_id != trail[0]]
+
+
+def good_id(models_dir: Path, complain: Callable[[str], None]) -> str:
+    """The current model if it is whole, else the last one before it that is; what is wrong is told to `complain`.
+
+    Raises:
+        ModelError: nothing is published, or none of them is whole.
+    """
     current = current_id(models_dir)
-    older = [model_id for model_id in list_models(models_dir) if model_id < current]
-    if not older:
-        raise ModelError(f"no model is older than the current one, {current}; see 'crowdrun models list'")
-    activate(models_dir, older[-1])
-    return older[-1]
+    try:
+        verify(models_dir, current)
+    except ModelError as error:
+        for model_id in earlier_ids(models_dir):
+            if _is_whole(models_dir, model_id):
+                complain(f"{error}. Model {model_id}, which was current before, answers meanwhile")
+                return model_id
+        raise
+    return current
 
 
 def prune(models_dir: Path, *, keep: int) -> list[str]:
@@ -177,6 +210,28 @@ def prune(models_dir: Path, *, keep: int) -> list[str]:
             if time.time() - path.lstat().st_mtime > LEFTOVER_AGE_S:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     return removed
+
+
+def _trail(models_dir: Path) -> list[str]:
+    """What `current` holds; nothing where it cannot be read, since it is about to be replaced or complained of."""
+    try:
+        return (models_dir / CURRENT).read_text("utf-8").split()
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def _switch(models_dir: Path, trail: Sequence[str]) -> None:
+    """Replace `current`; a model that comes twice in a row is named once."""
+    named = [model_id for place, model_id in enumerate(trail) if not place or model_id != trail[place - 1]]
+    write_atomically(models_dir / CURRENT, "".join(f"{model_id}\n" for model_id in named[:MOST_REMEMBERED]).encode())
+
+
+def _is_whole(models_dir: Path, model_id: str) -> bool:
+    try:
+        verify(models_dir, model_id)
+    except ModelError:
+        return False
+    return True
 
 
 def _folder(models_dir: Path, model_id: str) -> Path:

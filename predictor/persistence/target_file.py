@@ -5,16 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from crowdrun.data.errors import ModelError
+from crowdrun.data.errors import ConfigError, ModelError
 from crowdrun.predictor.arrays import load_arrays
-from crowdrun.predictor.calibration import Calibration
 from crowdrun.predictor.learners.registry import LEARNERS
 from crowdrun.predictor.persistence.history_file import load_history, save_history
 from crowdrun.predictor.persistence.items_file import load_items, save_items
 from crowdrun.predictor.sizing import RiskBudget
 from crowdrun.predictor.target import TARGETS_BY_NAME
 from crowdrun.predictor.target_model import TargetModel
-from crowdrun.predictor.weights import Weights
+from crowdrun.predictor.target_settings import TargetSettings
 
 RECORD_FILE = "record.npz"
 NAMES_FILE = "target.json"
@@ -25,7 +24,7 @@ def save_target(model: TargetModel, folder: Path) -> None:
     folder.mkdir()
     # So that what is loaded answers as this model does.
     model.calibration.refresh()
-    names = {"target": model.target.name, "seed": model.seed, "members": list(model.learners)}
+    names = {"target": model.target.name, "seed": model.seed, "settings": model.settings.to_json()}
     (folder / NAMES_FILE).write_text(json.dumps(names), "utf-8")
     save_history(model.history, folder)
     save_items(model.items, folder)
@@ -50,21 +49,19 @@ def load_target(folder: Path) -> TargetModel:
     """
     try:
         names = json.loads((folder / NAMES_FILE).read_text("utf-8"))
-        target, members = TARGETS_BY_NAME[names["target"]], [(name, LEARNERS[name]) for name in names["members"]]
-    except (OSError, ValueError, KeyError) as error:
+        target, settings = TARGETS_BY_NAME[names["target"]], TargetSettings.from_json(names["settings"])
+    except (OSError, ValueError, KeyError, ConfigError) as error:
         raise ModelError(f"cannot read {folder / NAMES_FILE}: {error}; publish the model anew") from error
     record = load_arrays(folder / RECORD_FILE)
-    weights = Weights(len(members))
-    weights.loss, weights.count = record["loss"].astype(np.float64), record["count"].astype(np.float64)
-    calibration = Calibration()
-    calibration.scores, calibration.groups = record["scores"].tolist(), record["groups"].tolist()
-    return TargetModel(
+    model = TargetModel(
         target=target,
         seed=int(names["seed"]),
-        learners={name: learner.load(folder / name) for name, learner in members},
+        settings=settings,
+        learners={name: LEARNERS[name].load(folder / name, settings.of(name)) for name in settings.members},
         history=load_history(folder),
         items=load_items(folder),
-        weights=weights,
-        calibration=calibration,
         budget=RiskBudget(ratio=float(record["risk_ratio"])),
     )
+    model.weights.loss, model.weights.count = record["loss"].astype(np.float64), record["count"].astype(np.float64)
+    model.calibration.scores, model.calibration.groups = record["scores"].tolist(), record["groups"].tolist()
+    return model

@@ -90,10 +90,14 @@ def test_a_setting_that_is_not_allowed_is_named_with_its_origin() -> None:
 
 def test_models_are_listed_shown_rolled_back_activated_and_pruned(settings: Settings) -> None:
     first = registry.current_id(settings.models_dir)
-    published = run("retrain", "--json")
+    published = run("retrain", "--force", "--json")
     assert published.returncode == 0, published.stderr
     second = json.loads(published.stdout)["id"]
-    assert run("models", "list").stdout.splitlines() == [f"  {first}", f"* {second}"]
+    listed = run("models", "list").stdout.splitlines()
+    assert [line[: len(first) + 2] for line in listed] == [f"  {first}", f"* {second}"]
+    assert " UTC, 400 jobs, " in listed[0]
+    assert ", mem_mb 0." in listed[0]
+    assert listed[0].endswith("beat none")
     assert json.loads(run("models", "show").stdout)["id"] == second
     assert run("models", "rollback").stdout == f"current is {first}\n"
     assert run("models", "activate", second).stdout == f"current is {second}\n"

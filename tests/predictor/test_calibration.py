@@ -4,8 +4,7 @@ import crepes
 import numpy as np
 import pytest
 
-from crowdrun.predictor import calibration
-from crowdrun.predictor.calibration import HALF_LIFE, Calibration
+from crowdrun.predictor.calibration import KEPT, LARGEST_LOGIT, Calibration, CalibrationSettings
 from crowdrun.predictor.quantiles import LEVELS, Array
 
 
@@ -42,7 +41,7 @@ def test_promises_are_kept_in_each_group_though_the_others_differ() -> None:
 @pytest.mark.parametrize("shift", [-2.0, 2.0])
 def test_after_a_shift_the_promise_is_kept_again_within_three_half_lives(shift: float) -> None:
     rng = np.random.default_rng(2)
-    changed, settled = 4000, 4000 + int(3 * HALF_LIFE)
+    changed, settled = 4000, 4000 + int(3 * CalibrationSettings().half_life)
     scores = rng.logistic(size=settled + 4000)
     scores[changed:] += shift
     inside = covered(scores)
@@ -52,10 +51,9 @@ def test_after_a_shift_the_promise_is_kept_again_within_three_half_lives(shift: 
     np.testing.assert_allclose(inside[settled:].mean(axis=0)[high], LEVELS[high], atol=0.015)
 
 
-def test_on_stationary_scores_it_is_the_split_conformal_quantile_of_crepes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "HALF_LIFE", 1e12)
+def test_on_stationary_scores_it_is_the_split_conformal_quantile_of_crepes() -> None:
     scores = np.random.default_rng(3).normal(1.0, 2.0, 6000)
-    kept = Calibration()
+    kept = Calibration(CalibrationSettings(half_life=1e12))
     for score in scores:
         kept.observe(0, float(score))
     oracle = crepes.ConformalPredictiveSystem().fit(residuals=scores)
@@ -82,11 +80,11 @@ def test_what_lies_far_beyond_is_asked_for_but_not_without_end() -> None:
     for _ in range(500):
         kept.observe(0, 1e9)
     kept.refresh()
-    assert kept.logits(0)[-1] == calibration.LARGEST_LOGIT
+    assert kept.logits(0)[-1] == LARGEST_LOGIT
 
 
 def test_the_memory_of_scores_is_bounded() -> None:
     kept = Calibration()
-    for _ in range(2 * calibration.KEPT + 10):
+    for _ in range(2 * KEPT + 10):
         kept.observe(0, 0.0)
-    assert calibration.KEPT <= len(kept.scores) == len(kept.groups) < 2 * calibration.KEPT
+    assert KEPT <= len(kept.scores) == len(kept.groups) < 2 * KEPT

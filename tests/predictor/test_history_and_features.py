@@ -22,10 +22,10 @@ from crowdrun.predictor.features import (
 )
 from crowdrun.predictor.history import NEWEST_WEIGHT, RELATIONS, STATISTICS, WINDOW, History, Trail, keys_of, statistics
 from crowdrun.predictor.items import Items
-from crowdrun.predictor.learners import registry
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.replay import look, replay
 from crowdrun.predictor.target import TARGETS, TARGETS_BY_NAME, Target
+from crowdrun.predictor.target_settings import TargetSettings
 
 MakeJobs = Callable[..., pd.DataFrame]
 MEMORY = TARGETS_BY_NAME["mem_mb"]
@@ -80,15 +80,13 @@ def test_features_do_change_when_the_past_does(make_jobs: MakeJobs) -> None:
 
 
 def test_no_prediction_changes_when_the_jobs_that_had_not_ended_do_otherwise(
-    make_jobs: MakeJobs, monkeypatch: pytest.MonkeyPatch
+    make_jobs: MakeJobs,
 ) -> None:
-    fast = {name: registry.LEARNERS[name] for name in ("recent", "neighbours", "linear")}
-    monkeypatch.setattr("crowdrun.predictor.replay.LEARNERS", fast)
-    monkeypatch.setattr("crowdrun.predictor.target_model.LEARNERS", fast)
+    fast = TargetSettings(members=("recent", "neighbours", "linear"))
     jobs = make_jobs(400, seed=7)
     cut = float(jobs["submit_time"][250])
     other = with_other_outcomes(jobs, cut, np.random.default_rng(8))
-    told, otherwise = (replay(LearningLog.of(one), MEMORY, refits=8, risk=0.05) for one in (jobs, other))
+    told, otherwise = (replay(LearningLog.of(one), MEMORY, refits=8, risk=0.05, settings=fast) for one in (jobs, other))
     assert told.predicted[:251].sum() > 100
     for name in ("members", "combined", "calibrated", "safe_log2", "lean_log2", "class_mode", "class_poll"):
         before, after = getattr(told, name), getattr(otherwise, name)

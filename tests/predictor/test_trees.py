@@ -45,9 +45,9 @@ def test_a_flat_forest_ends_in_the_leaves_of_scikit_learn(kind: Any, seed: int) 
 @pytest.mark.parametrize("unknown", [0.0, 0.3, 1.0])
 def test_flat_boosted_trees_predict_what_xgboost_does(seed: int, unknown: float) -> None:
     learned = random_table(600, seed, unknown=0.2)
-    settings = {**boosted.SETTINGS, "quantile_alpha": boosted.BOOSTED_LEVELS, "seed": seed}
+    settings = boosted.Boosted(seed)._parameters()
     booster = xgboost.train(settings, xgboost.QuantileDMatrix(learned, target_of(learned, seed), max_bin=32), 20)
-    trees, leaf_values, output, start = boosted.flat_trees(booster)
+    trees, leaf_values, output, start = boosted.flat_trees(booster, settings["max_depth"])
     asked = random_table(2000, seed + 100, unknown=unknown)
     flat = leaf_values[trees.leaves(asked)] @ output + start
     np.testing.assert_allclose(flat, booster.inplace_predict(asked), atol=1e-5)

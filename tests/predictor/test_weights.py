@@ -5,7 +5,7 @@ import pytest
 
 from crowdrun.predictor.quantiles import LEVELS, Array, mixture, pinball
 from crowdrun.predictor.target import GROUPS
-from crowdrun.predictor.weights import GROUP_HALF_LIFE, Weights
+from crowdrun.predictor.weights import Weights, WeightsSettings
 
 MEMBERS, ROUNDS = 3, 4000
 #: Summed loss of the crowd over that of its best member. With weights exp(-5 (loss / best - 1)) and three members it is
@@ -44,7 +44,7 @@ def test_the_crowd_changes_over_when_the_best_member_does() -> None:
     losses = noisy(means)
     crowd = followed(losses, np.zeros(ROUNDS, dtype=np.intp))
     assert crowd.sum() < MARGIN * losses.sum(axis=0).min()
-    settled = ROUNDS // 2 + int(2 * GROUP_HALF_LIFE)
+    settled = ROUNDS // 2 + int(2 * WeightsSettings().group_half_life)
     assert crowd[settled:].sum() < MARGIN * losses[settled:, 1].sum()
 
 

@@ -98,11 +98,11 @@ def test_a_file_that_became_a_link_is_refused(crowd: Crowd, models: Path, tmp_pa
 
 def test_another_format_version_is_refused_with_advice(crowd: Crowd, models: Path) -> None:
     model_id = registry.publish(crowd, models)
-    content = (models / model_id / manifest.FILE).read_bytes().replace(b'"format": 1', b'"format": 99')
+    content = (models / model_id / manifest.FILE).read_bytes().replace(b'"format": 2', b'"format": 99')
     newer = models / f"{model_id.rpartition('-')[0]}-{manifest.manifest_digits(content)}"
     (models / model_id).rename(newer)
     (newer / manifest.FILE).write_bytes(content)
-    with pytest.raises(ModelError, match=r"format 99, this crowdrun reads 1; .*retrain"):
+    with pytest.raises(ModelError, match=r"format 99, this crowdrun reads 2; .*retrain"):
         registry.load(models, newer.name)
 
 
@@ -123,7 +123,7 @@ def test_activate_and_roll_back_go_by_name_and_refuse_what_is_not_there(crowd: C
     first, second = registry.publish(crowd, models), registry.publish(crowd, models)
     assert registry.roll_back(models) == first
     assert registry.load_current(models).model_id == first
-    with pytest.raises(ModelError, match="no model is older"):
+    with pytest.raises(ModelError, match="no model that is still there was current before"):
         registry.roll_back(models)
     registry.activate(models, second)
     assert registry.current_id(models) == second

@@ -1,0 +1,58 @@
+"""How the crowd of one target is set: its members, and the settings of each part.
+
+>>> TargetSettings().members
+('recent', 'neighbours', 'linear', 'forest', 'boosted', 'network')
+>>> chosen = TargetSettings(members=("recent", "linear"), parts={"linear": {"penalty": 3.0}})
+>>> TargetSettings.from_json(chosen.to_json()) == chosen, chosen.of("linear").to_json()
+(True, {'penalty': 3.0})
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from crowdrun.data.errors import ConfigError
+from crowdrun.predictor.calibration import CalibrationSettings
+from crowdrun.predictor.learners.registry import LEARNERS
+from crowdrun.predictor.settings import PartSettings
+from crowdrun.predictor.weights import WeightsSettings
+
+#: Part -> the record of its settings: every member, and what combines them.
+PARTS: dict[str, type[PartSettings]] = {
+    **{name: learner.settings_type for name, learner in LEARNERS.items()},
+    "weights": WeightsSettings,
+    "calibration": CalibrationSettings,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSettings:
+    """Which learners are asked, in their order, and what differs from the defaults.
+
+    Raises:
+        ConfigError: a member, part or setting that is not known, or a value that is not allowed.
+    """
+
+    members: tuple[str, ...] = tuple(LEARNERS)
+    #: Part -> setting -> value.
+    parts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.members if name not in LEARNERS]
+        if unknown or not self.members:
+            raise ConfigError(f"members are {list(self.members)}; they must be some of {', '.join(LEARNERS)}")
+        for name in self.parts:
+            self.of(name)
+
+    def of(self, part: str) -> Any:
+        """The record of one part."""
+        if part not in PARTS:
+            raise ConfigError(f"there is no part {part!r} to be set; there are {', '.join(PARTS)}")
+        return PARTS[part].from_json(self.parts.get(part, {}))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"members": list(self.members), "parts": {name: dict(values) for name, values in self.parts.items()}}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        return cls(members=tuple(values["members"]), parts=values["parts"])
