@@ -161,7 +161,8 @@ def wastage(curves: Mapping[str, Sequence[Mapping[str, float]]], points: Sequenc
             strong = {"color": INKS["crowd"], "linewidth": 2.6, "marker": "o", "markersize": 4, "zorder": 3}
             style = strong if name == "crowd" else _member_style(learners.index(name))
             axes.plot(failures, wasted, label="crowd, calibrated" if name == "crowd" else name, **style)
-        for number, point in enumerate(points, 1):
+        # The first on top: where many lie close, the crowd's are seen.
+        for number, point in reversed(list(enumerate(points, 1))):
             place = (max(point.failures, fewest) * 100, point.waste_gbh / divisor)
             axes.plot(
                 *place, marker="o", markersize=15, color=INKS[point.ink], markeredgecolor=INKS["paper"],
@@ -173,7 +174,7 @@ def wastage(curves: Mapping[str, Sequence[Mapping[str, float]]], points: Sequenc
                 ha="center",
                 va="center_baseline",
                 color=INKS["paper"],
-                fontsize=10,
+                fontsize=10 if number < 10 else 8.5,
                 fontweight="bold",
                 zorder=5,
             )

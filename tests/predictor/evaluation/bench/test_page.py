@@ -15,7 +15,7 @@ def test_the_page_holds_every_method_and_asks_no_other_host(figures: dict[str, A
     text = (tmp_path / "out" / "bench.html").read_text("utf-8")
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["bench.html", "bench.json"]
     for one in figures["logs"]["small"]["methods"].values():
-        assert f'<th scope="row">{one["title"].replace("&", "&amp;").replace(chr(39), "&#39;")}</th>' in text
+        assert one["title"].replace("&", "&amp;").replace("'", "&#39;") in text
     assert "http" not in text
     assert "<script" not in text
     ids = re.findall(r' id="([^"]+)"', text)

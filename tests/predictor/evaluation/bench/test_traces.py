@@ -11,12 +11,12 @@ from crowdrun.predictor.evaluation.bench.traces import LOADERS, WORKFLOWS
 from crowdrun.predictor.learning_log import numbers
 from crowdrun.predictor.target import TARGETS_BY_NAME
 
-#: GB·h that the workflows' own requests waste in the published protocol.
+#: GB·h that the workflows' own requests waste in the published protocol, by an independent replay.
 PRESETS = {"chipseq": 261, "eager": 2305, "iwd": 15.9, "mag": 1955, "methylseq": 22596, "rnaseq": 1239}
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
-def test_the_published_protocol_wastes_by_presets_what_is_published(traces: Path, workflow: str) -> None:
+def test_the_published_protocol_wastes_by_presets_what_an_independent_replay_found(traces: Path, workflow: str) -> None:
     trace = LOADERS[f"nextflow-{workflow}-published"](traces)
     judged = judged_jobs(trace, trace.judged)
     wasted = judged.attempts(request_mb(trace.log)).waste_gbh.sum()
@@ -40,4 +40,5 @@ def test_the_supercloud_table_is_a_log_of_gpu_counts(traces: Path) -> None:
     held = numbers(trace.log.jobs, "alloc_gpus")
     assert (len(trace.log), int((held > 0).sum())) == (9628, 2401)
     assert trace.log.measured(TARGETS_BY_NAME["gpus"]).mean() > 0.99
-    assert numbers(trace.log.jobs, "timelimit_s").min() >= 60
+    # In seconds; a third of the jobs has none.
+    assert np.nanmin(numbers(trace.log.jobs, "timelimit_s")) == 1800
