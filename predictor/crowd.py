@@ -11,6 +11,7 @@ import pandas as pd
 
 from crowdrun.data.errors import ModelError, NotEnoughDataError
 from crowdrun.data.job import JobRequest, Recommendation, TargetPrediction
+from crowdrun.data.queue_state import QUEUE_FIGURES, Queue
 from crowdrun.predictor.explanation.evidence import evidence_of
 from crowdrun.predictor.explanation.record import prediction_of
 from crowdrun.predictor.explanation.risk_curve import Curve, risk_curves
@@ -21,14 +22,15 @@ from crowdrun.predictor.history import Key, keys_of
 from crowdrun.predictor.items import place_of, run_time_log2
 from crowdrun.predictor.learning_log import LearningLog, numbers, worth_learning
 from crowdrun.predictor.persistence.target_file import load_target, save_target
-from crowdrun.predictor.quantiles import LEVELS, Array, truncate
+from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.rehearsal import Rehearsal
-from crowdrun.predictor.sizing import USUAL_RISK, lean_log2
+from crowdrun.predictor.sizing import USUAL_RISK
 from crowdrun.predictor.target import TARGETS
 from crowdrun.predictor.target_model import FEWEST_JOBS, TargetModel
 
 MEDIAN = LEVELS.tolist().index(0.5)
 CROWD_FILE = "crowd.json"
+QUEUE_UNSEEN = "wait: told from past waits alone; what waits and runs now was not looked at."
 
 
 class Crowd:
@@ -93,11 +95,17 @@ class Crowd:
         """What to ask for this job, so that over all jobs at most this share of them needs more."""
         return self.recommend_many([request], risk)[0]
 
-    def recommend_many(self, requests: Sequence[JobRequest], risk: float = USUAL_RISK) -> list[Recommendation]:
-        """The same for many jobs at once, none of which learns from another."""
+    def recommend_many(
+        self, requests: Sequence[JobRequest], risk: float = USUAL_RISK, queues: Sequence[Queue | None] | None = None
+    ) -> list[Recommendation]:
+        """The same for many jobs at once, none of which learns from another.
+
+        queues: what waits and runs as each job is submitted, for its wait; None where nobody looked.
+        """
         if not requests:
             return []
-        parts = [_Asked(request) for request in requests]
+        queues = [None] * len(requests) if queues is None else queues
+        parts = [_Asked(request, queue) for request, queue in zip(requests, queues, strict=True)]
         predictions: list[dict[str, TargetPrediction]] = [{} for _ in requests]
         abstained: list[dict[str, str]] = [dict(self.abstained) for _ in requests]
         reasons: list[list[str]] = [[] for _ in requests]
@@ -109,6 +117,8 @@ class Crowd:
                 else:
                     predictions[row][name] = prediction
                     reasons[row] += sentences(model.target, prediction, risk)
+                    if model.target.is_wait and queues[row] is None:
+                        reasons[row].append(QUEUE_UNSEEN)
         return [
             Recommendation(
                 request=request, risk=risk, predictions=said, abstained=missing, reasons=tuple(why),
@@ -117,9 +127,9 @@ class Crowd:
             for request, said, missing, why in zip(requests, predictions, abstained, reasons, strict=True)
         ]  # fmt: skip
 
-    def features(self, target: str, request: JobRequest) -> Features:
+    def features(self, target: str, request: JobRequest, queue: Queue | None = None) -> Features:
         """What the members of a target look at for this request: one row."""
-        return _features(self.models[target], [_Asked(request)])
+        return _features(self.models[target], [_Asked(request, queue)])
 
     def observe(self, job: Mapping[str, Any]) -> None:
         """Learn from one job that ended (canonical columns): how good its prediction was, and its own figures."""
@@ -129,6 +139,10 @@ class Crowd:
             value = float(log.values_log2(model.target)[0])
             _observe_item(model, part, log, value)
             if np.isnan(value) or not np.isfinite(log.end_time[0]):
+                continue
+            if model.target.is_wait:
+                # Judged would be an answer that nobody gave: what the job saw of the queue is no longer known.
+                model.history.observe(part.keys, value, float(log.known_time(model.target)[0]))
                 continue
             said = _Said(model, [part])
             safe = float(model.safe(said.calibrated, USUAL_RISK)[0])
@@ -161,12 +175,18 @@ class Crowd:
 class _Asked:
     """A request with what every target looks at."""
 
-    def __init__(self, request: JobRequest) -> None:
+    def __init__(self, request: JobRequest, queue: Queue | None = None) -> None:
         self.request = request
+        self.queue = queue
         self.keys: tuple[Key | None, ...] = keys_of(request)
         self.place = place_of(request)
         self.row = request_row(request)
         self.categories = category_row(request)
+
+    def seen_of_queue(self, now: float) -> list[float]:
+        if self.queue is None:
+            return [np.nan] * len(QUEUE_FIGURES)
+        return self.queue.seen_by(user=self.request.user, partition=self.request.partition, now=now)
 
 
 def _observe_item(model: TargetModel, part: _Asked, log: LearningLog, value_log2: float) -> None:
@@ -177,17 +197,15 @@ def _observe_item(model: TargetModel, part: _Asked, log: LearningLog, value_log2
 
 
 def _features(model: TargetModel, parts: Sequence[_Asked]) -> Features:
+    times = [part.request.submit_time or model.history.newest_time for part in parts]
     rows = [
-        numeric_row(
-            part.row,
-            part.keys,
-            model.history,
-            part.request.submit_time or model.history.newest_time,
-            model.items.statistics(part.place),
-        )
-        for part in parts
+        numeric_row(part.row, part.keys, model.history, now, model.items.statistics(part.place))
+        for part, now in zip(parts, times, strict=True)
     ]
-    return assemble(rows, [part.categories for part in parts], model.target)
+    queue = None
+    if model.target.is_wait:
+        queue = np.array([part.seen_of_queue(now) for part, now in zip(parts, times, strict=True)])
+    return assemble(rows, [part.categories for part in parts], model.target, queue)
 
 
 class _Said:
@@ -201,8 +219,7 @@ class _Said:
         self.groups = [model.target.group(float(anchor)) for anchor in features.anchor]
         #: Members' (m, n, levels), without the request as a bound, and with it.
         self._free = model.members(features, self._unbounded)
-        capped = model.target.capped_at_request
-        self.members = np.stack([truncate(one, self.bound) for one in self._free]) if capped else self._free
+        self.members = model.bounded(self._free, self.bound)
         #: (n, levels)
         self.combined = model.combine(self.members, self.groups)
         self.calibrated = model.calibrate(self.combined, self.groups, self.bound)
@@ -232,7 +249,7 @@ def _bounds(model: TargetModel, parts: Sequence[_Asked]) -> Array:
 def _predict(model: TargetModel, parts: Sequence[_Asked], risk: float) -> list[TargetPrediction]:
     said = _Said(model, parts)
     safe = model.safe(said.calibrated, risk)
-    lean = np.fmin(lean_log2(said.calibrated, model.target), safe)
+    lean = np.fmin(model.lean(said.combined, said.calibrated), safe)
     medians = model.target.from_log2(said.members[:, :, MEDIAN])
     curves = said.curves()
     predictions = []

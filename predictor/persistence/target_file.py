@@ -36,6 +36,7 @@ def save_target(model: TargetModel, folder: Path) -> None:
         scores=np.array(model.calibration.scores, dtype=np.float64),
         groups=np.array(model.calibration.groups, dtype=np.int64),
         risk_ratio=np.array(model.budget.ratio),
+        longest_log2=np.array(model.longest_log2),
     )
     for name, learner in model.learners.items():
         (folder / name).mkdir()
@@ -67,4 +68,5 @@ def load_target(folder: Path) -> TargetModel:
         weights=weights,
         calibration=calibration,
         budget=RiskBudget(ratio=float(record["risk_ratio"])),
+        longest_log2=float(record["longest_log2"]),
     )

@@ -206,4 +206,6 @@ RUN_TIME: dict[str, Loader] = {
     "xdmod-pozidriv": partial(_xdmod, "pozidriv"),
     "xdmod-phillips": partial(_xdmod, "phillips"),
 }
+#: A log that tells run times tells waits.
+WAIT = RUN_TIME
 LOADERS: dict[str, Loader] = HOST_MEMORY | GPU_COUNT | RUN_TIME
