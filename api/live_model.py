@@ -10,6 +10,7 @@ from typing import Self
 
 from crowdrun.data import store_follow
 from crowdrun.data.job import JobRequest, Recommendation
+from crowdrun.data.queue_state import Queue
 from crowdrun.data.store import JobStore
 from crowdrun.data.unit_guard import Job
 from crowdrun.predictor.explanation.explain import explain
@@ -60,20 +61,30 @@ class LiveModel:
         return cls(models_dir, registry.good_id(models_dir, complain))
 
     def recommend(
-        self, requests: Sequence[JobRequest], risk: float, *, explained: bool = False
+        self,
+        requests: Sequence[JobRequest],
+        risk: float,
+        queues: Sequence[Queue | None] | None = None,
+        *,
+        explained: bool = False,
     ) -> list[Recommendation]:
-        """One recommendation a request, in order; a request without a submit time is taken as submitted now."""
+        """One recommendation a request, in order; a request without a submit time is taken as submitted now.
+
+        queues: what waits and runs as each job is submitted; None where nobody looked.
+        """
+        met = [None] * len(requests) if queues is None else queues
         now = time.time()
         asked = [replace(request, submit_time=now) if request.submit_time is None else request for request in requests]
         answers: list[Recommendation] = []
         for start in range(0, len(asked), ANSWER_CHUNK):
+            chunk = slice(start, start + ANSWER_CHUNK)
             with self._lock:
-                answers += self._crowd.recommend_many(asked[start : start + ANSWER_CHUNK], risk)
-        return [self._explain(answer) for answer in answers] if explained else answers
+                answers += self._crowd.recommend_many(asked[chunk], risk, met[chunk])
+        return [self._explain(*one) for one in zip(answers, met, strict=True)] if explained else answers
 
-    def _explain(self, answer: Recommendation) -> Recommendation:
+    def _explain(self, answer: Recommendation, queue: Queue | None) -> Recommendation:
         with self._lock:
-            return explain(self._crowd, answer)
+            return explain(self._crowd, answer, queue)
 
     def learn(self, store: JobStore, *, at_most: int | None = None) -> int:
         """Learn from the jobs of which the store has heard the end since last time, and return how many.

@@ -11,10 +11,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from crowdrun.data.columns import BY_NAME
 from crowdrun.data.explanation import Counterfactual, Explanation, LevelAttribution
 from crowdrun.data.job import Evidence, JobRequest, Recommendation, TargetPrediction
+from crowdrun.data.queue_state import Queue, QueuedJob
 from crowdrun.data.states import STATES, normalise
 
 #: Jobs in one request.
 BATCH_LIMIT = 10_000
+#: Jobs that wait or run, in one request.
+QUEUE_LIMIT = 50_000
 #: Largest whole number: beyond it JSON readers that use doubles lose digits (RFC 8259, section 6).
 LARGEST = 2**53 - 1
 
@@ -86,6 +89,38 @@ class RequestBody(Body):
         return JobRequest(**self.model_dump(exclude_none=True))
 
 
+class QueuedJobBody(Body):
+    """A job that waits, or runs, as the asked one is submitted."""
+
+    user: Text | None = _column("user")
+    partition: Text | None = _column("partition")
+    submit_time: Seconds = Field(description=BY_NAME["submit_time"].doc)
+    start_time: Seconds | None = Field(default=None, description="when it started; left out, it waits")
+    req_nodes: Whole | None = _column("req_nodes")
+    req_cpus: Whole | None = _column("req_cpus")
+    req_gpus: Whole | None = _column("req_gpus")
+    timelimit_s: Seconds | None = _column("timelimit_s")
+
+    def to_job(self) -> QueuedJob:
+        return QueuedJob(**self.model_dump(exclude_none=True))
+
+
+class AskedBody(RequestBody):
+    """A job that is asked about, and what is in the queue before it."""
+
+    queue: list[QueuedJobBody] | None = Field(
+        default=None,
+        max_length=QUEUE_LIMIT,
+        description="all jobs that wait or run now, for `wait_s`; left out, the wait is told from past waits alone",
+    )
+
+    def to_request(self) -> JobRequest:
+        return JobRequest(**self.model_dump(exclude_none=True, exclude={"queue"}))
+
+    def to_queue(self) -> Queue | None:
+        return None if self.queue is None else Queue.of(job.to_job() for job in self.queue)
+
+
 class JobBody(RequestBody):
     """A job that ended: what it asked for and what it did."""
 
@@ -124,11 +159,11 @@ def _one_or_many(value: Any) -> Literal["job", "jobs"]:
     return "jobs" if isinstance(value, list) else "job"
 
 
-RequestBatch = Annotated[list[RequestBody], Field(min_length=1, max_length=BATCH_LIMIT)]
+RequestBatch = Annotated[list[AskedBody], Field(min_length=1, max_length=BATCH_LIMIT)]
 JobBatch = Annotated[list[JobBody], Field(min_length=1, max_length=BATCH_LIMIT)]
 #: One, or a list of them; the tags are in no message (see `problems.py`).
 PredictBody = Annotated[
-    Annotated[RequestBody, Tag("job")] | Annotated[RequestBatch, Tag("jobs")], Discriminator(_one_or_many)
+    Annotated[AskedBody, Tag("job")] | Annotated[RequestBatch, Tag("jobs")], Discriminator(_one_or_many)
 ]
 OutcomeBody = Annotated[Annotated[JobBody, Tag("job")] | Annotated[JobBatch, Tag("jobs")], Discriminator(_one_or_many)]
 
@@ -239,7 +274,7 @@ class PredictionAnswer(BaseModel):
     quantiles: dict[str, float] = Field(description="probability -> value, calibrated", examples=[{"0.5": 3900.0}])
     safe: float = Field(description="over all jobs, the share that needs more is at most the risk that was asked for")
     safe_risk: float = Field(description="the probability that this job needs more than `safe`")
-    lean: float = Field(description="least expected wastage, a failed attempt costed")
+    lean: float = Field(description="least expected wastage, a failed attempt costed; of a wait, the one best guess")
     lean_risk: float = Field(description="the probability that this job needs more than `lean`")
     ladder: list[float] = Field(description="what to ask for after an attempt died for want of it, first retry first")
     members: dict[str, MemberAnswer]

@@ -10,6 +10,7 @@ from crowdrun.api.schedule import Schedule
 from crowdrun.data import store_follow
 from crowdrun.data.errors import RequestError
 from crowdrun.data.job import JobRequest, Recommendation
+from crowdrun.data.queue_state import Queue
 from crowdrun.data.settings import Settings
 from crowdrun.data.store import AddReport, JobStore
 
@@ -49,9 +50,16 @@ class Service:
         return self._follower.get()
 
     def recommend(
-        self, requests: Sequence[JobRequest], risk: float | None = None, *, explained: bool = False
+        self,
+        requests: Sequence[JobRequest],
+        risk: float | None = None,
+        queues: Sequence[Queue | None] | None = None,
+        *,
+        explained: bool = False,
     ) -> list[Recommendation]:
         """One recommendation a request, in order, at the service's own risk unless another is given.
+
+        queues: what waits and runs as each job is submitted; None where nobody looked.
 
         Raises:
             ModelError: no model is loaded.
@@ -61,7 +69,7 @@ class Service:
             raise RequestError(
                 f"explain is for at most {EXPLAIN_LIMIT} jobs at once, got {len(requests)}; send fewer or leave it out"
             )
-        return self.model.recommend(requests, risk or self._settings.risk, explained=explained)
+        return self.model.recommend(requests, risk or self._settings.risk, queues, explained=explained)
 
     def record(self, jobs: Sequence[Mapping[str, Any]]) -> AddReport:
         """Store jobs that ended. The model learns from a few before this returns, from many in the background.

@@ -15,6 +15,7 @@ TARGETS: Mapping[str, tuple[str, Callable[[float], str], str | None]] = {
     "run_time_s": ("run time", duration_text, "timelimit_s"),
     "gpus": ("GPUs", "{:.0f}".format, "req_gpus"),
     "gpu_mem_mb": ("memory of one GPU", memory_text, None),
+    "wait_s": ("wait", duration_text, None),
 }
 
 

@@ -103,14 +103,14 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetPrediction:
-    """The predicted distribution of one target (`mem_mb`, `run_time_s`, `gpus`, `gpu_mem_mb`) for one job."""
+    """The predicted distribution of one target (`mem_mb`, `run_time_s`, `gpus`, `gpu_mem_mb`, `wait_s`) for one job."""
 
     target: str
     #: Probability -> value, calibrated, non-decreasing.
     quantiles: Mapping[float, float]
     #: Keeps the risk that was asked for, over all jobs.
     safe: float
-    #: Least expected wastage, a failed attempt costed.
+    #: Least expected wastage, a failed attempt costed; of a wait, the one best guess.
     lean: float
     #: What to ask for after an attempt died for want of this resource, first retry first.
     ladder: tuple[float, ...]

@@ -21,7 +21,7 @@ from crowdrun.data.duplicates import drop_duplicates
 from crowdrun.data.states import STATES, State
 
 Label = Literal["measured", "at_least", "unknown"]
-Target = Literal["mem", "run_time", "gpus", "gpu_mem"]
+Target = Literal["mem", "run_time", "gpus", "gpu_mem", "wait"]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
@@ -31,8 +31,11 @@ VALUE_COLUMNS: dict[Target, str] = {
     "run_time": "run_time_s",
     "gpus": "gpus",
     "gpu_mem": "gpu_mem_mb",
+    "wait": "wait_s",
 }
 TARGETS: tuple[Target, ...] = tuple(VALUE_COLUMNS)
+#: All that a run has to be over for; how long it waited is known when it starts.
+OF_THE_RUN: tuple[Target, ...] = tuple(target for target in TARGETS if target != "wait")
 #: Shorter runs end before memory was sampled often enough (every 30 s by default, JobAcctGatherFrequency).
 SHORTEST_RUN_S = 10.0
 #: A larger request is a flag or a "no limit" that was written as a number: 1 PB.
@@ -48,6 +51,8 @@ class LabelledJobs:
         self._jobs = jobs
         self.submit, self.start, self.end = (_number(jobs, name) for name in ("submit_time", "start_time", "end_time"))
         self.run_time_s = self.end - self.start
+        # Who gave up had waited until then.
+        self.wait_s = np.where(np.isnan(self.start), self.end, self.start) - self.submit
         self.short = self.run_time_s < shortest_run_s
         self.peak_mb, self.peak_gpu_mb = _number(jobs, "peak_mem_mb"), _number(jobs, "peak_gpu_mem_mb")
         self.gpus = _number(jobs, "alloc_gpus")
@@ -69,6 +74,12 @@ class LabelledJobs:
         result = np.ones(len(self._jobs), bool)
         result[kept] = False
         return result
+
+    def ran_before(self) -> Bools:
+        """Where an earlier run of the same submission has started: since then the job was not waiting."""
+        runs = pd.DataFrame({"id": self._jobs["job_id"].to_numpy(), "submit": self.submit, "start": self.start})
+        earliest = runs.groupby(["id", "submit"], dropna=False)["start"].transform("min").to_numpy()
+        return np.asarray(self.start > earliest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +104,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="not ended",
-        targets=TARGETS,
+        targets=OF_THE_RUN,
         label="unknown",
         doc="Pending or running when the log was made: nothing is final.",
         fits=lambda jobs: jobs.state(lambda state: not state.ended) | np.isnan(jobs.end),
     ),
     Rule(
         name="never started",
-        targets=TARGETS,
+        targets=OF_THE_RUN,
         label="unknown",
         doc="Cancelled while it waited: it held nothing.",
         fits=lambda jobs: np.isnan(jobs.start),
@@ -111,6 +122,27 @@ RULES: tuple[Rule, ...] = (
         label="unknown",
         doc="It ended before it started, or started before it was submitted: clocks were set, or the record is broken.",
         fits=lambda jobs: (jobs.end < jobs.start) | (jobs.start < jobs.submit),
+    ),
+    Rule(
+        name="ran before",
+        targets=("wait",),
+        label="unknown",
+        doc="A later run of a requeued job that keeps its first submission: it ran in between, and was not waiting.",
+        fits=LabelledJobs.ran_before,
+    ),
+    Rule(
+        name="gave up waiting",
+        targets=("wait",),
+        label="at_least",
+        doc="Cancelled, or past its deadline, before it started: it would have waited longer.",
+        fits=lambda jobs: np.isnan(jobs.start) & (jobs.wait_s >= 0) & jobs.state(lambda state: state.run_time_is_bound),
+    ),
+    Rule(
+        name="no start",
+        targets=("wait",),
+        label="unknown",
+        doc="It still waits, or the log does not tell when it was submitted or started.",
+        fits=lambda jobs: np.isnan(jobs.start) | np.isnan(jobs.submit),
     ),
     Rule(
         name="out of memory",
@@ -224,4 +256,5 @@ def _number(jobs: pd.DataFrame, name: str) -> Floats:
 def _value(jobs: LabelledJobs, target: Target, labels: NDArray[np.object_]) -> Floats:
     if target == "mem":
         return np.where(labels == "at_least", jobs.bound_mb, jobs.peak_mb)
-    return {"run_time": jobs.run_time_s, "gpus": jobs.gpus, "gpu_mem": jobs.peak_gpu_mb}[target]
+    values = {"run_time": jobs.run_time_s, "gpus": jobs.gpus, "gpu_mem": jobs.peak_gpu_mb, "wait": jobs.wait_s}
+    return values[target]

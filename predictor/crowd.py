@@ -11,6 +11,7 @@ import pandas as pd
 
 from crowdrun.data.errors import ModelError, NotEnoughDataError
 from crowdrun.data.job import JobRequest, Recommendation, TargetPrediction
+from crowdrun.data.queue_state import QUEUE_FIGURES, Queue
 from crowdrun.predictor.explanation.evidence import evidence_of
 from crowdrun.predictor.explanation.record import prediction_of
 from crowdrun.predictor.explanation.risk_curve import Curve, risk_curves
@@ -23,13 +24,14 @@ from crowdrun.predictor.learning_log import LearningLog, in_end_order, numbers, 
 from crowdrun.predictor.persistence.target_file import load_target, save_target
 from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.rehearsal import Rehearsal
-from crowdrun.predictor.sizing import USUAL_RISK, lean_log2
+from crowdrun.predictor.sizing import USUAL_RISK
 from crowdrun.predictor.target import TARGETS
 from crowdrun.predictor.target_model import FEWEST_JOBS, TargetModel
 from crowdrun.predictor.target_settings import TargetSettings
 
 MEDIAN = LEVELS.tolist().index(0.5)
 CROWD_FILE = "crowd.json"
+QUEUE_UNSEEN = "wait: told from past waits alone; what waits and runs now was not looked at."
 
 
 class Crowd:
@@ -99,11 +101,17 @@ class Crowd:
         """What to ask for this job, so that over all jobs at most this share of them needs more."""
         return self.recommend_many([request], risk)[0]
 
-    def recommend_many(self, requests: Sequence[JobRequest], risk: float = USUAL_RISK) -> list[Recommendation]:
-        """The same for many jobs at once, none of which learns from another."""
+    def recommend_many(
+        self, requests: Sequence[JobRequest], risk: float = USUAL_RISK, queues: Sequence[Queue | None] | None = None
+    ) -> list[Recommendation]:
+        """The same for many jobs at once, none of which learns from another.
+
+        queues: what waits and runs as each job is submitted, for its wait; None where nobody looked.
+        """
         if not requests:
             return []
-        parts = [_Asked(request) for request in requests]
+        queues = [None] * len(requests) if queues is None else queues
+        parts = [_Asked(request, queue) for request, queue in zip(requests, queues, strict=True)]
         predictions: list[dict[str, TargetPrediction]] = [{} for _ in requests]
         abstained: list[dict[str, str]] = [dict(self.abstained) for _ in requests]
         reasons: list[list[str]] = [[] for _ in requests]
@@ -115,6 +123,8 @@ class Crowd:
                 else:
                     predictions[row][name] = prediction
                     reasons[row] += sentences(model.target, prediction, risk)
+                    if model.target.is_wait and queues[row] is None:
+                        reasons[row].append(QUEUE_UNSEEN)
         return [
             Recommendation(
                 request=request, risk=risk, predictions=said, abstained=missing, reasons=tuple(why),
@@ -123,9 +133,9 @@ class Crowd:
             for request, said, missing, why in zip(requests, predictions, abstained, reasons, strict=True)
         ]  # fmt: skip
 
-    def features(self, target: str, request: JobRequest) -> Features:
+    def features(self, target: str, request: JobRequest, queue: Queue | None = None) -> Features:
         """What the members of a target look at for this request: one row."""
-        return _features(self.models[target], [_Asked(request)])
+        return _features(self.models[target], [_Asked(request, queue)])
 
     def observe(self, job: Mapping[str, Any]) -> None:
         """Learn from one job that ended (canonical columns): how good its prediction was, and its own figures."""
@@ -139,6 +149,12 @@ class Crowd:
         for model in self.models.values():
             values = log.values_log2(model.target)
             rows = [row for row in asked if not np.isnan(values[row])]
+            if model.target.is_wait:
+                # Judged would be an answer that nobody gave: what the job saw of the queue is no longer known.
+                known = log.known_time(model.target)
+                for row in rows:
+                    model.history.observe(asked[row].keys, float(values[row]), float(known[row]))
+                continue
             parts = [asked[row] for row in rows]
             said = _Said(model, parts) if parts else None
             _observe_items(model, asked, log, values)
@@ -170,12 +186,18 @@ class Crowd:
 class _Asked:
     """A request with what every target looks at."""
 
-    def __init__(self, request: JobRequest) -> None:
+    def __init__(self, request: JobRequest, queue: Queue | None = None) -> None:
         self.request = request
+        self.queue = queue
         self.keys: tuple[Key | None, ...] = keys_of(request)
         self.place = place_of(request)
         self.row = request_row(request)
         self.categories = category_row(request)
+
+    def seen_of_queue(self, now: float) -> list[float]:
+        if self.queue is None:
+            return [np.nan] * len(QUEUE_FIGURES)
+        return self.queue.seen_by(user=self.request.user, partition=self.request.partition, now=now)
 
 
 def _observe_items(model: TargetModel, asked: Mapping[int, _Asked], log: LearningLog, values_log2: Array) -> None:
@@ -197,17 +219,15 @@ def _learn(model: TargetModel, parts: Sequence[_Asked], said: "_Said", values_lo
 
 
 def _features(model: TargetModel, parts: Sequence[_Asked]) -> Features:
+    times = [part.request.submit_time or model.history.newest_time for part in parts]
     rows = [
-        numeric_row(
-            part.row,
-            part.keys,
-            model.history,
-            part.request.submit_time or model.history.newest_time,
-            model.items.statistics(part.place),
-        )
-        for part in parts
+        numeric_row(part.row, part.keys, model.history, now, model.items.statistics(part.place))
+        for part, now in zip(parts, times, strict=True)
     ]
-    return assemble(rows, [part.categories for part in parts], model.target)
+    queue = None
+    if model.target.is_wait:
+        queue = np.array([part.seen_of_queue(now) for part, now in zip(parts, times, strict=True)])
+    return assemble(rows, [part.categories for part in parts], model.target, queue)
 
 
 class _Said:
@@ -251,7 +271,7 @@ def _bounds(model: TargetModel, parts: Sequence[_Asked]) -> Array:
 def _predict(model: TargetModel, parts: Sequence[_Asked], risk: float) -> list[TargetPrediction]:
     said = _Said(model, parts)
     safe = model.safe(said.calibrated, risk)
-    lean = np.fmin(lean_log2(said.calibrated, model.target), safe)
+    lean = np.fmin(model.lean(said.combined, said.calibrated), safe)
     medians = model.target.from_log2(said.members[:, :, MEDIAN])
     curves = said.curves()
     predictions = []

@@ -8,13 +8,14 @@ family then holds for families of another size.
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crowdrun.data.job import JobRequest
+from crowdrun.data.queue_state import QUEUE_FIGURES, WAITS
 from crowdrun.predictor.history import RELATIONS, STATISTICS, History, Key, template
 from crowdrun.predictor.items import ITEM_NAMES, NO_ITEM
 from crowdrun.predictor.quantiles import Array
@@ -36,6 +37,11 @@ HISTORY_NAMES = tuple(f"{statistic} ({relation})" for relation in RELATIONS for 
 NUMERIC_NAMES = (
     *REQUEST_NAMES, *WORD_NAMES, "request_to_anchor", "anchor_log2", "anchor_relation", *ITEM_NAMES, *HISTORY_NAMES,
 )  # fmt: skip
+#: Columns behind NUMERIC_NAMES, for targets that the queue decides: log2(1 + figure), waits relative to the anchor.
+QUEUE_NAMES = tuple(f"queue: {name}" for name in QUEUE_FIGURES)
+_QUEUE_WAITS = np.array([place for place, name in enumerate(QUEUE_FIGURES) if name.startswith(WAITS)])
+#: Share of the jobs that a wait is learnt from as if nobody had looked at the queue.
+WITHOUT_QUEUE = 0.1
 CATEGORY_NAMES: tuple[str, ...] = ("user", "account", "partition", "job_name", "command", "gpu_type")
 
 _FIRST_HISTORY = len(NUMERIC_NAMES) - len(HISTORY_NAMES)
@@ -56,7 +62,7 @@ _FLAG_NUMBER = re.compile(r"-{1,2}([A-Za-z][\w-]*)[ =](\d+(?:\.\d+)?)(?![\w.])")
 class Features:
     """Features of n jobs for one target."""
 
-    #: (n, len(NUMERIC_NAMES)) float32, NaN where unknown.
+    #: (n, len(NUMERIC_NAMES)) float32, NaN where unknown; for a wait, with the columns of QUEUE_NAMES behind.
     numeric: NDArray[np.float32]
     #: (n, len(CATEGORY_NAMES)) int32 in [0, CATEGORY_BUCKETS).
     categories: NDArray[np.int32]
@@ -120,26 +126,48 @@ def numeric_row(
 
 
 def assemble(
-    rows: Sequence[Sequence[float]] | Array, categories: Sequence[Sequence[int]] | NDArray[np.int32], target: Target
-) -> Features:
-    """Features from rows of `numeric_row`: finds each row's anchor and makes the values relative to it."""
+    rows: Sequence[Sequence[float]] | Array, categories: Sequence[Sequence[int]] | NDArray[np.int32], target: Target,
+    queue: Array | None = None,
+) -> Features:  # fmt: skip
+    """Features from rows of `numeric_row`: finds each row's anchor and makes the values relative to it.
+
+    queue: (n, len(QUEUE_FIGURES)), for a wait; NaN where the queue is not known.
+    """
     numeric = np.array(rows, dtype=np.float64).reshape(-1, len(NUMERIC_NAMES))
     means = numeric[:, _MEAN]
     known = ~np.isnan(means)
     relation = np.where(known.any(axis=1), known.argmax(axis=1), len(RELATIONS))
     filled = np.column_stack([means, np.full(len(numeric), target.first_anchor_log2)])
-    anchor: Array = filled[np.arange(len(numeric)), relation]
+    closest: Array = filled[np.arange(len(numeric)), relation]
+    # What a queue holds is of one size for all: no family waits as another does times a factor.
+    anchor = np.full(len(numeric), target.first_anchor_log2) if target.is_wait else closest
     numeric[:, _RELATIVE] -= anchor[:, None]
     numeric[:, _column("item_value")] -= anchor
     if target.request_column:
         numeric[:, _REQUEST_TO_ANCHOR] = numeric[:, _REQUEST_OF[target.request_column]] - anchor
-    numeric[:, _ANCHOR] = anchor
+    numeric[:, _ANCHOR] = closest
     numeric[:, _ANCHOR_RELATION] = relation
+    if queue is not None:
+        numeric = np.hstack([numeric, _queue_columns(queue, anchor)])
     return Features(
         numeric=numeric.astype(np.float32),
         categories=np.array(categories, dtype=np.int32).reshape(-1, len(CATEGORY_NAMES)),
         anchor=anchor,
     )
+
+
+def some_without_queue(features: Features, seed: int) -> Features:
+    """The same with the queue unknown in WITHOUT_QUEUE of the rows, so that learners know what to say without it."""
+    numeric = features.numeric.copy()
+    blank = np.random.default_rng(seed).random(len(features)) < WITHOUT_QUEUE
+    numeric[blank, len(NUMERIC_NAMES) :] = np.nan
+    return replace(features, numeric=numeric)
+
+
+def _queue_columns(queue: Array, anchor: Array) -> Array:
+    columns: Array = np.log2(1 + queue)
+    columns[:, _QUEUE_WAITS] -= anchor[:, None]
+    return columns
 
 
 def _column(name: str) -> int:

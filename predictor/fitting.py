@@ -30,6 +30,8 @@ class Fitting:
     """Members that are being fitted: name -> the future that gives one."""
 
     members: Mapping[str, "Future[Learner]"]
+    #: The highest value that they learn from, log2.
+    highest_log2: float
 
     def result(self) -> dict[str, Learner]:
         """The fitted members, once all are."""
@@ -74,12 +76,11 @@ def begin(
             import_module(learner.fits_with)
     newest = rows[-NEWEST_FITTED:]
     given = (features.rows(newest), relative[newest])
-    return Fitting(
-        {
-            name: executor.submit(fit_member, kind, seed, *given, settings=settings)
-            for name, (kind, settings) in learners.items()
-        }
-    )
+    members = {
+        name: executor.submit(fit_member, kind, seed, *given, settings=settings)
+        for name, (kind, settings) in learners.items()
+    }
+    return Fitting(members, float((relative + features.anchor)[newest].max()))
 
 
 def fit_member(

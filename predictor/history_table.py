@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from crowdrun.data.replay import ends_before
 from crowdrun.predictor.history import NEWEST_WEIGHT, RELATIONS, STATISTICS, WINDOW, History, Trail
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.quantiles import Array
@@ -23,10 +24,14 @@ _COUNT, _AGE, _MEAN = (STATISTICS.index(name) for name in ("count", "age", "mean
 
 
 class HistoryTable:
-    """What the ended jobs of a log tell, for one target. value_log2: (n,), NaN where a job teaches nothing."""
+    """What the ended jobs of a log tell, for one target. value_log2: (n,), NaN where a job teaches nothing.
 
-    def __init__(self, log: LearningLog, value_log2: Array) -> None:
-        order, before = log.ends
+    known_time: (n,) when each value becomes known, UTC epoch seconds; at the end of the job without it.
+    """
+
+    def __init__(self, log: LearningLog, value_log2: Array, known_time: Array | None = None) -> None:
+        order, before = log.ends if known_time is None else ends_before(log.submit_time, known_time)
+        self._known_time = log.end_time if known_time is None else known_time
         teaches = ~np.isnan(value_log2[order])
         self._log = log
         self._value = value_log2
@@ -63,7 +68,7 @@ class HistoryTable:
             rows = self._ended[place]
             yield _States(
                 relation=relation, rows=rows, code=code[place], place=place,
-                value=self._value[rows], end_time=self._log.end_time[rows],
+                value=self._value[rows], end_time=self._known_time[rows],
             )  # fmt: skip
 
     def _at_submission(self, states: "_States", after: Array, rows: slice) -> Array:

@@ -3,6 +3,7 @@
 A label is *measured*, *at_least* (a bound: the job was stopped when it wanted more) or *unknown* (`data/labels.py`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,8 @@ from crowdrun.predictor.target import Target
 
 #: A bound teaches as if the need were this far above it, log2: the middle of the first doubling of the retry ladder.
 ABOVE_BOUND_LOG2 = 0.5
+#: A shorter wait is the scheduler's own cycle, and nothing to learn: a minute, log2 of s.
+LONG_WAIT_LOG2 = math.log2(60)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,14 @@ class LearningLog:
         result[known] = target.to_log2(value[known])
         return result + np.where(self._kind(target) == "at_least", ABOVE_BOUND_LOG2, 0.0)
 
+    def known_time(self, target: Target) -> Array:
+        """(n,) when each job's label becomes known, UTC epoch seconds: at its end, a wait's at its start."""
+        if not target.is_wait:
+            return self.end_time
+        start = numbers(self.jobs, "start_time")
+        # Cancelled while it waited: known then.
+        return np.where(np.isnan(start), self.end_time, start)
+
     def measured(self, target: Target) -> NDArray[np.bool_]:
         """(n,) True where the target was measured, so that a prediction can be scored."""
         return np.asarray(self._kind(target) == "measured")
@@ -107,6 +118,8 @@ def worth_learning(jobs: LearningLog, target: Target, fewest: int) -> str | None
     known = values[~np.isnan(values)]
     if len(known) < fewest:
         return f"only {len(known)} jobs of the log tell it; {fewest} are needed"
+    if target.is_wait and (known > LONG_WAIT_LOG2).sum() < fewest:
+        return f"fewer than {fewest} jobs of the log waited longer than a minute"
     if target.whole and np.ptp(known) == 0:
         return f"every job of the log has {target.from_log2(known[:1])[0]:.0f}"
     return None

@@ -49,7 +49,7 @@ class Rehearsal:
         course = self._course
         members = predict_in_blocks(course, self.model, self._blocks, progress=progress)
         told = follow(course, self.model, members, USUAL_RISK, ends_between_looks=ENDS_BETWEEN_LOOKS)
-        self.model.learners = self._last.result()
+        self.model.take(self._last)
         scored = ~np.isnan(told.safe) & self._measured
         value = course.value_log2[scored]
         return {

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from crowdrun.data.queue_log import queue_figures
 from crowdrun.data.replay import ends_before
 from crowdrun.predictor.classes import Poll, class_of_value, likeliest_class, most_frequent_of_rows
 from crowdrun.predictor.features import NUMERIC_NAMES, Features, assemble
@@ -22,7 +23,6 @@ from crowdrun.predictor.items import Items
 from crowdrun.predictor.items_table import item_statistics
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.quantiles import LEVELS, Array
-from crowdrun.predictor.sizing import lean_log2
 from crowdrun.predictor.target import Target
 from crowdrun.predictor.target_model import FEWEST_JOBS, TargetModel
 from crowdrun.predictor.target_settings import TargetSettings
@@ -81,6 +81,7 @@ class Course:
     """What one target's replay goes through: n jobs in the order of their submission."""
 
     submit_time: Array
+    #: When the value becomes known: at the end, a wait's at the start.
     end_time: Array
     features: Features
     value_log2: Array
@@ -90,7 +91,7 @@ class Course:
     def of(cls, jobs: LearningLog, target: Target, features: Features, rows: slice) -> "Course":
         """The part `rows` of a log; features are of those rows alone."""
         return cls(
-            submit_time=jobs.submit_time[rows], end_time=jobs.end_time[rows], features=features,
+            submit_time=jobs.submit_time[rows], end_time=jobs.known_time(target)[rows], features=features,
             value_log2=jobs.values_log2(target)[rows], bound_log2=jobs.bounds_log2(target)[rows],
         )  # fmt: skip
 
@@ -120,13 +121,14 @@ def look(jobs: LearningLog, target: Target, history: History, items: Items, rows
     What is seen is that of `rows`; the history and the items, which come empty, are those of the whole log.
     """
     value = jobs.values_log2(target)
-    table = HistoryTable(jobs, value)
+    table = HistoryTable(jobs, value, jobs.known_time(target) if target.is_wait else None)
     told = np.hstack([item_statistics(jobs, value, items)[rows], table.statistics(rows, history)])
     return Seen(features=_features(jobs, target, told, rows), table=table, rows=rows)
 
 
 def _features(jobs: LearningLog, target: Target, statistics: Array, rows: slice) -> Features:
     first = rows.indices(len(jobs))[0]
+    queue = queue_figures(jobs.jobs, rows) if target.is_wait else None
     parts = []
     for start in range(0, max(len(statistics), 1), _BLOCK):
         told = statistics[start : start + _BLOCK]
@@ -135,7 +137,8 @@ def _features(jobs: LearningLog, target: Target, statistics: Array, rows: slice)
         asked = jobs.requests_table.request_rows(these)
         numeric[:, : asked.shape[1]] = asked
         numeric[:, -told.shape[1] :] = told
-        parts.append(assemble(numeric, jobs.requests_table.category_rows(these), target))
+        met = None if queue is None else queue[start : start + _BLOCK]
+        parts.append(assemble(numeric, jobs.requests_table.category_rows(these), target, met))
     return Features.joined(parts)
 
 
@@ -155,7 +158,7 @@ def replay(
         class_members[member, known] = likeliest_class(members[member, known])
     told = follow(course, model, members, risk, class_members)
     calibrated, lean = told.calibrated, np.full(len(jobs), np.nan)
-    lean[known] = np.fmin(lean_log2(calibrated[known], target), told.safe[known])
+    lean[known] = np.fmin(model.lean(told.combined[known], calibrated[known]), told.safe[known])
     class_crowd = np.full(len(jobs), -1, dtype=np.int64)
     class_crowd[known] = likeliest_class(calibrated[known])
     return Replayed(
@@ -193,7 +196,7 @@ def predict_in_blocks(
     members = np.full((len(model.settings.members), len(course), len(LEVELS)), np.nan)
     for done, block in enumerate(blocks, start=1):
         if block.fitting:
-            model.learners = block.fitting.result()
+            model.take(block.fitting)
         if model.learners:
             features = course.features.rows(block.rows)
             members[:, block.rows] = model.members(features, course.bound_log2[block.rows])

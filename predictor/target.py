@@ -3,7 +3,7 @@
 Every target is learned as log2 of its value: needs differ by factors, not by amounts.
 
 >>> [target.name for target in TARGETS]
-['mem_mb', 'run_time_s', 'gpus', 'gpu_mem_mb']
+['mem_mb', 'run_time_s', 'gpus', 'gpu_mem_mb', 'wait_s']
 >>> TARGETS_BY_NAME["gpus"].to_log2(np.array([0.0, 1.0, 3.0])).tolist()
 [0.0, 1.0, 2.0]
 """
@@ -37,6 +37,9 @@ class Target:
     capped_at_request: bool = True
     #: Smallest value that can be asked for.
     smallest: float = 1.0
+    #: It is waited for, not asked for: known when the job starts, decided by the queue that it meets, and told as it is
+    #: (the quantile of the confidence, the median) rather than as an allocation that may be too small.
+    is_wait: bool = False
 
     def to_log2(self, value: Array) -> Array:
         result: Array = np.log2(np.maximum(value, 0 if self.offset else 1e-3) + self.offset)
@@ -71,6 +74,11 @@ TARGETS: tuple[Target, ...] = (
     Target(
         name="gpu_mem_mb", doc="peak memory of one GPU, MB", request_column=None,
         first_anchor_log2=13.0, group_edges_log2=(12.0, 14.3), failure_price=1000.0, capped_at_request=False,
+    ),
+    Target(
+        name="wait_s", doc="time from submission to start, s", request_column=None,
+        first_anchor_log2=7.0, group_edges_log2=(6.0, 12.0), failure_price=0.0, offset=1.0, capped_at_request=False,
+        smallest=0.0, is_wait=True,
     ),
 )  # fmt: skip
 TARGETS_BY_NAME: dict[str, Target] = {target.name: target for target in TARGETS}

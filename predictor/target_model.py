@@ -1,5 +1,6 @@
 """All that the crowd keeps for one target: histories, members, weights and calibration."""
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -8,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crowdrun.predictor.calibration import Calibration
-from crowdrun.predictor.features import Features
-from crowdrun.predictor.fitting import Fitting, begin, fit_executor
+from crowdrun.predictor.features import Features, some_without_queue
+from crowdrun.predictor.fitting import NEWEST_FITTED, Fitting, begin, fit_executor
 from crowdrun.predictor.history import History
 from crowdrun.predictor.items import Items
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.learners.registry import LEARNERS
-from crowdrun.predictor.quantiles import Array, at_logit, logit_of, mixture, pinball, truncate
-from crowdrun.predictor.sizing import RiskBudget, safe_log2
+from crowdrun.predictor.quantiles import Array, at_logit, logit, logit_of, mixture, pinball, truncate
+from crowdrun.predictor.sizing import RiskBudget, lean_log2, safe_log2
 from crowdrun.predictor.target import Target
 from crowdrun.predictor.target_settings import TargetSettings
 from crowdrun.predictor.weights import Weights
@@ -39,6 +40,8 @@ class TargetModel:
     weights: Weights = field(init=False)
     calibration: Calibration = field(init=False)
     budget: RiskBudget = field(default_factory=RiskBudget)
+    #: No longer wait is told than the longest that was learnt from: a line that goes on would tell of years.
+    longest_log2: float = math.inf
     #: What ended since the members were last updated: features, and log2 relative to the anchor.
     _untaught: list[tuple[Features, Array]] = field(default_factory=list, init=False)
 
@@ -50,12 +53,22 @@ class TargetModel:
         """Fit every member anew; rows in the order in which the jobs ended."""
         with fit_executor() as executor:
             rows = np.arange(len(features))
-            self.learners = self.begin_fit(features, value_log2, rows, executor).result()
+            self.take(self.begin_fit(features, value_log2, rows, executor))
 
     def begin_fit(self, features: Features, value_log2: Array, rows: NDArray[np.intp], executor: Executor) -> Fitting:
         """Begin to fit every member on some rows, in the order in which the jobs ended; this model stays as it is."""
+        if self.target.is_wait:
+            rows = rows[-NEWEST_FITTED:]
+            features, value_log2 = some_without_queue(features.rows(rows), self.seed), value_log2[rows]
+            rows = np.arange(len(rows))
         learners = {name: (LEARNERS[name], self.settings.of(name)) for name in self.settings.members}
         return begin(learners, self.seed, features, value_log2 - features.anchor, rows, executor)
+
+    def take(self, fitting: Fitting) -> None:
+        """Wait until members are fitted, and answer with them from now on."""
+        self.learners = fitting.result()
+        if self.target.is_wait:
+            self.longest_log2 = fitting.highest_log2
 
     def members(self, features: Features, bound_log2: Array) -> Array:
         """The members' own distributions, log2, none above the bound: (members, n, levels).
@@ -68,7 +81,7 @@ class TargetModel:
     def bounded(self, members: Array, bound_log2: Array) -> Array:
         """The same distributions given that the need is at most the bound, where the request is one."""
         if not self.target.capped_at_request:
-            return members
+            return np.minimum(members, self.longest_log2)
         cut = truncate(members.reshape(-1, members.shape[2]), np.tile(bound_log2, len(members)))
         return cut.reshape(members.shape)
 
@@ -81,12 +94,27 @@ class TargetModel:
         logits = np.stack([self.calibration.logits(group) for group in groups])
         return self._capped(at_logit(combined, logits), bound_log2[:, None])
 
+    def lean(self, combined: Array, calibrated: Array) -> Array:
+        """(n,) log2 of the allocation with the least expected wastage; of a wait, the one best guess.
+
+        That is the median of the raw distribution, which has the least expected absolute error. Calibration is for the
+        levels that are promised: after a burst that nobody foresaw it takes the median along (docs/log.md).
+        """
+        if self.target.is_wait:
+            return at_logit(combined, np.zeros(1))
+        return lean_log2(calibrated, self.target)
+
     def safe(self, calibrated: Array, risk: float) -> Array:
-        """(n,) log2 of the allocation that keeps the risk over all jobs."""
+        """(n,) log2 of the allocation that keeps the risk over all jobs; of a wait, the quantile."""
+        if self.target.is_wait:
+            return at_logit(calibrated, logit(np.array([1 - risk])))
         ceiling = np.full(len(calibrated), self.budget.ceiling(risk))
         return safe_log2(calibrated, self.target, risk, ceiling)
 
     def _capped(self, quantiles: Array, bound_log2: Array) -> Array:
+        if self.target.is_wait:
+            # The least that can be told is no wait.
+            return np.clip(quantiles, 0.0, self.longest_log2)
         return np.fmin(quantiles, bound_log2) if self.target.capped_at_request else quantiles
 
     def observe(self, group: int, members: Array, combined: Array, value_log2: float) -> None:

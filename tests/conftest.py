@@ -108,3 +108,33 @@ def crowd(job_log: pd.DataFrame) -> "Crowd":
     from crowdrun.predictor.crowd import Crowd
 
     return Crowd.train(job_log, seed=0)
+
+
+@pytest.fixture(scope="session")
+def queued_log() -> pd.DataFrame:
+    """500 jobs through a first-come queue of four places that is empty at times and hours long at others."""
+    rng = np.random.default_rng(11)
+    free = [1.7e9] * 4
+    rows, now = [], 1.7e9
+    for number in range(500):
+        # A burst of 25 jobs every few hours; a quiet trickle between.
+        now += float(rng.exponential(20.0 if number % 50 < 25 else 1500.0))
+        place = int(np.argmin(free))
+        start = max(now + 2.0, free[place])
+        free[place] = end = start + float(rng.lognormal(6.5, 0.5))
+        rows.append(
+            {
+                "job_id": str(number), "user": f"user{number % 3}", "partition": "batch", "job_name": "train",
+                "submit_time": now, "start_time": start, "end_time": end, "req_nodes": 1, "req_cpus": 4,
+                "timelimit_s": 7200.0, "state": "COMPLETED", "exit_code": "0:0",
+            }
+        )  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=SCHEMA).to_pandas()
+
+
+@pytest.fixture(scope="session")
+def waiting_crowd(queued_log: pd.DataFrame) -> "Crowd":
+    """A crowd that was trained on `queued_log`; tests do not change it."""
+    from crowdrun.predictor.crowd import Crowd
+
+    return Crowd.train(queued_log, seed=0)

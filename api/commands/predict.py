@@ -19,8 +19,10 @@ from crowdrun.api.schemas import RecommendationAnswer
 from crowdrun.api.show import show_recommendation
 from crowdrun.data.errors import RequestError, StoreError
 from crowdrun.data.job import JobRequest
+from crowdrun.data.queue_state import Queue
 from crowdrun.data.settings import Settings
 from crowdrun.data.store import JobStore
+from crowdrun.training.launch.slurm_queue import waiting_and_running
 
 #: Options with sbatch's names, letters and meaning -> letter.
 SBATCH_OPTIONS: dict[str, str | None] = {
@@ -70,10 +72,13 @@ def _parameter(option: str) -> str:
 @click.command()
 @settings_options("home", "store", "risk")
 @click.option("--script", metavar="FILE", help="Batch script whose #SBATCH lines are read; - is standard input.")
+@click.option("--queue", type=click.Choice(["slurm"]), help="Look at what waits and runs there now, for the wait.")
 @click.option("--explain", is_flag=True, help="Say why: what moved it, and what other requests would get.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @job_options
-def command(settings: Settings, script: str | None, explain: bool, as_json: bool, **options: Any) -> None:
+def command(
+    settings: Settings, script: str | None, queue: str | None, explain: bool, as_json: bool, **options: Any
+) -> None:
     """Say what a job needs before it is submitted.
 
     The job is given by its batch script, by options named as sbatch's, or both; options go before SBATCH_* variables,
@@ -90,7 +95,8 @@ def command(settings: Settings, script: str | None, explain: bool, as_json: bool
             model.learn(store, at_most=SHORT_BACKLOG)
     except StoreError as error:
         click.echo(f"crowdrun: {error}; going on with what was known when the model was made", err=True)
-    recommendation = model.recommend([request], settings.risk, explained=explain)[0]
+    queues = [Queue.of(waiting_and_running()) if queue else None]
+    recommendation = model.recommend([request], settings.risk, queues, explained=explain)[0]
     if as_json:
         click.echo(RecommendationAnswer.of(recommendation).model_dump_json(indent=2))
     else:

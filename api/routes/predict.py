@@ -29,7 +29,9 @@ def predict(
 ) -> RecommendationAnswer | list[RecommendationAnswer]:
     """Recommend for one job (an object) or up to 10,000 (a list; the answers come in the same order)."""
     jobs = body if isinstance(body, list) else [body]
-    recommendations = service.recommend([job.to_request() for job in jobs], risk, explained=explain)
+    recommendations = service.recommend(
+        [job.to_request() for job in jobs], risk, [job.to_queue() for job in jobs], explained=explain
+    )
     answers = [RecommendationAnswer.of(recommendation) for recommendation in recommendations]
     return answers if isinstance(body, list) else answers[0]
 

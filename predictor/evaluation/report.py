@@ -20,6 +20,7 @@ TARGET_TITLES: dict[str, str] = {
     "run_time_s": "Run time",
     "gpus": "GPUs",
     "gpu_mem_mb": "GPU memory",
+    "wait_s": "Wait",
 }
 #: Plot -> what a reader who does not see it is told; a table beside each plot holds the figures.
 ALTERNATIVES: dict[str, str] = {

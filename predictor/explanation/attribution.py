@@ -18,7 +18,7 @@ import numpy as np
 from crowdrun.data.errors import ModelError
 from crowdrun.data.explanation import Attribution, LevelAttribution
 from crowdrun.predictor.explanation.feature_groups import group_of
-from crowdrun.predictor.features import NUMERIC_NAMES, Features
+from crowdrun.predictor.features import NUMERIC_NAMES, QUEUE_NAMES, Features
 from crowdrun.predictor.learners.boosted import BOOSTED_LEVELS, Boosted
 from crowdrun.predictor.quantiles import Array, logit
 from crowdrun.predictor.target import Target
@@ -86,7 +86,8 @@ def _level(target: Target, level: float, anchor: float, shares: Array) -> LevelA
     base_log2 = anchor + float(shares[-1])
     base, prediction = (2.0**x for x in (base_log2, anchor + float(shares.sum())))
     grouped: dict[str, float] = {}
-    for column, share in zip(NUMERIC_NAMES, shares[:-1].tolist(), strict=True):
+    columns = (*NUMERIC_NAMES, *QUEUE_NAMES)[: len(shares) - 1]
+    for column, share in zip(columns, shares[:-1].tolist(), strict=True):
         group = group_of(column, target.name)
         grouped[group] = grouped.get(group, 0.0) + share
     a_unit = _logarithmic_mean(base, prediction) * np.log(2)

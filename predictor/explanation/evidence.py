@@ -13,9 +13,12 @@ FIRST_UNRELATED = RELATIONS.index("same partition")
 
 
 def evidence_of(target: Target, history: History, keys: tuple[Key | None, ...], asked: float | None) -> Evidence | None:
-    """The closest ended jobs that say something of this one, which asks for so much; None when there are none."""
+    """The closest ended jobs that say something of this one, which asks for so much; None when there are none.
+
+    Of a wait every job says something: they stood in the same queue.
+    """
     closest = history.closest(keys)
-    if closest is None or closest[0] >= FIRST_UNRELATED:
+    if closest is None or (closest[0] >= FIRST_UNRELATED and not target.is_wait):
         return None
     relation, trail = closest
     ordered: list[float] = target.from_log2(np.array(trail.ordered)).tolist()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from crowdrun.data.errors import ModelError
 from crowdrun.data.explanation import Counterfactual, Explanation, LevelAttribution
 from crowdrun.data.job import Recommendation
+from crowdrun.data.queue_state import Queue
 from crowdrun.predictor.crowd import Crowd
 from crowdrun.predictor.explanation.attribution import attribute
 from crowdrun.predictor.explanation.counterfactual import compared, variants
@@ -13,24 +14,28 @@ from crowdrun.predictor.learners.boosted import Boosted
 from crowdrun.predictor.target import TARGETS_BY_NAME
 
 
-def explain(crowd: Crowd, recommendation: Recommendation) -> Recommendation:
-    """The recommendation that this crowd made, with an explanation of each prediction.
+def explain(crowd: Crowd, recommendation: Recommendation, queue: Queue | None = None) -> Recommendation:
+    """The recommendation that this crowd made, before that queue, with an explanation of each prediction.
 
     Costs a prediction of about ten requests, and loads xgboost the first time.
     """
     others = variants(recommendation.request, recommendation)
-    answers = crowd.recommend_many([other.request for other in others], recommendation.risk)
+    answers = crowd.recommend_many([other.request for other in others], recommendation.risk, [queue] * len(others))
     changed = list(zip(others, answers, strict=True))
     explanations = {}
     for name in recommendation.predictions:
-        explanations[name] = _explanation(crowd, recommendation, name, compared(name, recommendation, changed))
+        explanations[name] = _explanation(crowd, recommendation, name, compared(name, recommendation, changed), queue)
     return replace(recommendation, explanations=explanations)
 
 
 def _explanation(
-    crowd: Crowd, recommendation: Recommendation, name: str, counterfactuals: tuple[Counterfactual, ...]
+    crowd: Crowd,
+    recommendation: Recommendation,
+    name: str,
+    counterfactuals: tuple[Counterfactual, ...],
+    queue: Queue | None,
 ) -> Explanation:
-    levels, missing = _levels(crowd, recommendation, name)
+    levels, missing = _levels(crowd, recommendation, name, queue)
     target, prediction = TARGETS_BY_NAME[name], recommendation.predictions[name]
     said = counterfactual_sentences(target, prediction, counterfactuals)
     if levels:
@@ -40,12 +45,14 @@ def _explanation(
     )
 
 
-def _levels(crowd: Crowd, recommendation: Recommendation, name: str) -> tuple[tuple[LevelAttribution, ...], str | None]:
+def _levels(
+    crowd: Crowd, recommendation: Recommendation, name: str, queue: Queue | None
+) -> tuple[tuple[LevelAttribution, ...], str | None]:
     """The levels, or why there are none."""
     learner = crowd.models[name].learners.get(Boosted.name)
     if not isinstance(learner, Boosted):
         return (), f"the crowd has no member {Boosted.name!r}"
     try:
-        return attribute(TARGETS_BY_NAME[name], learner, crowd.features(name, recommendation.request)), None
+        return attribute(TARGETS_BY_NAME[name], learner, crowd.features(name, recommendation.request, queue)), None
     except ModelError as error:
         return (), str(error)

@@ -26,6 +26,7 @@ _GROUPS = {
 }
 #: Columns by pattern; what the pattern catches goes into the name of the group.
 _PATTERNS = (
+    (re.compile(r"queue: .+"), "what waits and runs"),
     (re.compile(r"words_\d+"), "the words of the command, name and folder"),
     (re.compile(r"number_\d+"), "the numbers in the command"),
     (re.compile(r"item_\w+"), "the earlier steps of the same item"),

@@ -15,8 +15,8 @@ def prediction_of(
 ) -> TargetPrediction:  # fmt: skip
     """calibrated (levels,), safe and lean in log2; asked in the unit of the target."""
     figures = target.from_log2(calibrated)
-    # A job does not die for want of a GPU and come back: a count has no ladder.
-    rungs = () if target.whole else ladder_log2(calibrated, safe)
+    # A job does not die for want of a GPU, or of a wait, and come back: these have no ladder.
+    rungs = () if target.whole or target.is_wait else ladder_log2(calibrated, safe)
     ladder = target.from_log2(np.array(rungs))
     return TargetPrediction(
         target=target.name,

@@ -5,6 +5,7 @@
 
 from crowdrun.data.job import Evidence, TargetPrediction
 from crowdrun.predictor.explanation.words import NOUNS, VERBS, percent, size
+from crowdrun.predictor.history import RELATIONS
 from crowdrun.predictor.target import Target
 
 _LITTLE = {"mem_mb": "little", "run_time_s": "short", "gpu_mem_mb": "little"}
@@ -15,17 +16,27 @@ GENEROUS = 1.5
 def sentences(target: Target, prediction: TargetPrediction, risk: float) -> list[str]:
     """What similar jobs did, what is enough, and how risky the request is. risk: that which was asked for."""
     said = [_evidence(target, prediction.evidence)] if prediction.evidence else []
-    if not target.whole:
+    if target.is_wait:
+        said.append(_wait(target, prediction))
+    elif not target.whole:
         said += _sizes(target, prediction, risk)
     return [f"{NOUNS[target.name]}: {sentence}" for sentence in said]
 
 
 def _evidence(target: Target, evidence: Evidence) -> str:
-    jobs = "1 ended job" if evidence.jobs == 1 else f"{evidence.jobs} ended jobs"
+    kind = "started" if target.is_wait else "ended"
+    jobs = f"1 {kind} job" if evidence.jobs == 1 else f"{evidence.jobs} {kind} jobs"
+    if evidence.shared != RELATIONS[-1]:
+        jobs += f" with the {evidence.shared}"
     span = lowest = size(target, evidence.lowest)
     if (highest := size(target, evidence.highest)) != lowest:
         span = f"{lowest} to {highest} (median {size(target, evidence.median)})"
-    return f"{jobs} with the {evidence.shared} {VERBS[target.name]} {span}{'' if target.whole else _above(evidence)}."
+    return f"{jobs} {VERBS[target.name]} {span}{'' if target.whole else _above(evidence)}."
+
+
+def _wait(target: Target, prediction: TargetPrediction) -> str:
+    told, longer = size(target, prediction.lean), size(target, prediction.safe)
+    return f"most likely about {told}; longer than {longer} with a risk of {percent(prediction.safe_risk)}."
 
 
 def _above(evidence: Evidence) -> str:

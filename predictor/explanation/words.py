@@ -12,15 +12,21 @@
 from crowdrun.predictor.target import Target
 
 #: Target -> what it is called, and what a job did with it.
-NOUNS = {"mem_mb": "host memory", "run_time_s": "run time", "gpus": "GPUs", "gpu_mem_mb": "GPU memory"}
-VERBS = {"mem_mb": "used", "run_time_s": "ran for", "gpus": "held", "gpu_mem_mb": "used"}
+NOUNS = {
+    "mem_mb": "host memory",
+    "run_time_s": "run time",
+    "gpus": "GPUs",
+    "gpu_mem_mb": "GPU memory",
+    "wait_s": "wait",
+}
+VERBS = {"mem_mb": "used", "run_time_s": "ran for", "gpus": "held", "gpu_mem_mb": "used", "wait_s": "waited"}
 
 
 def size(target: Target, value: float) -> str:
     """A figure of a target with its unit."""
     if target.name in {"mem_mb", "gpu_mem_mb"}:
         return memory(value)
-    return duration(value) if target.name == "run_time_s" else f"{value:.0f}"
+    return duration(value) if target.name in {"run_time_s", "wait_s"} else f"{value:.0f}"
 
 
 def memory(mb: float) -> str:

@@ -35,6 +35,7 @@ def save_target(model: TargetModel, folder: Path) -> None:
         scores=np.array(model.calibration.scores, dtype=np.float64),
         groups=np.array(model.calibration.groups, dtype=np.int64),
         risk_ratio=np.array(model.budget.ratio),
+        longest_log2=np.array(model.longest_log2),
     )
     for name, learner in model.learners.items():
         (folder / name).mkdir()
@@ -61,6 +62,7 @@ def load_target(folder: Path) -> TargetModel:
         history=load_history(folder),
         items=load_items(folder),
         budget=RiskBudget(ratio=float(record["risk_ratio"])),
+        longest_log2=float(record["longest_log2"]),
     )
     model.weights.loss, model.weights.count = record["loss"].astype(np.float64), record["count"].astype(np.float64)
     model.calibration.scores, model.calibration.groups = record["scores"].tolist(), record["groups"].tolist()

@@ -1,7 +1,8 @@
 """POST /v1/predict and /v1/advice over the whole application."""
 
 import json
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import hypothesis
@@ -15,6 +16,9 @@ from crowdrun.api.service import EXPLAIN_LIMIT
 from crowdrun.data.job import REQUEST_FIELDS
 from crowdrun.data.settings import Settings
 from crowdrun.predictor.persistence import registry
+
+if TYPE_CHECKING:
+    from crowdrun.predictor.crowd import Crowd
 
 JOB = {"user": "user1", "group": "group1", "job_name": "trainb-999", "req_mem_mb": 16384, "partition": "batch"}
 
@@ -178,3 +182,30 @@ def test_an_option_that_sbatch_would_refuse_is_named(service: httpx.Client) -> N
     answer = service.post("/v1/advice", json={"options": {"mem": "lots"}})
     assert answer.status_code == 422
     assert "--mem is 'lots'" in answer.json()["detail"]
+
+
+QUEUE = [{"user": "user2", "partition": "batch", "submit_time": 1.7e9 + k, "req_cpus": 4} for k in range(30)]
+
+
+def test_a_job_with_its_queue_is_told_its_wait(
+    service: httpx.Client, settings: Settings, waiting_crowd: "Crowd"
+) -> None:
+    registry.publish(waiting_crowd, settings.models_dir, store_position=None)
+    job = {"user": "user1", "partition": "batch", "submit_time": 1.7e9 + 600, "job_name": "train"}
+    for _ in range(100):
+        answers = service.post("/v1/predict", json=[job, job | {"queue": []}, job | {"queue": QUEUE}]).json()
+        if "wait_s" in answers[0]["predictions"]:
+            break
+        time.sleep(0.1)
+    blind, empty, full = (answer["predictions"]["wait_s"] for answer in answers)
+    assert empty["lean"] < full["lean"]
+    assert blind["quantiles"]["0.95"] >= blind["quantiles"]["0.5"]
+    assert "queue" not in answers[2]["request"]
+
+
+def test_a_queue_with_a_field_that_no_job_has_is_refused_by_name(service: httpx.Client) -> None:
+    answer = service.post("/v1/predict", json=JOB | {"queue": [QUEUE[0], {"submit_time": 1.0, "cpus": 4}]})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["pointer"] == "/queue/1/cpus"
+    assert service.post("/v1/jobs", json=JOB | {"job_id": "1", "state": "COMPLETED", "queue": []}).status_code == 422

@@ -29,6 +29,19 @@ CASES: tuple[tuple[str, dict[str, Any], str, str, str, float], ...] = (
     ("a finished job", {}, "run_time", "measured", "measured", 100.0),
     ("a finished job", {}, "gpus", "measured", "measured", 2.0),
     ("a finished job", {}, "gpu_mem", "measured", "measured", 1000.0),
+    ("a finished job", {}, "wait", "measured", "measured", 100.0),
+    ("a job that runs has waited", {"state": "RUNNING", "end_time": NAN}, "wait", "measured", "measured", 100.0),
+    ("a job that waits", {"state": "PENDING", "start_time": NAN, "end_time": NAN}, "wait", "unknown", "no start", NAN),
+    (
+        "a job that gave up would have waited longer",
+        {"state": "CANCELLED", "start_time": NAN, "end_time": 1400.0},
+        "wait",
+        "at_least",
+        "gave up waiting",
+        400.0,
+    ),
+    ("a job that ran, who knows since when", {"start_time": NAN}, "wait", "unknown", "no start", NAN),
+    ("a job that started before it came", {"start_time": 900.0}, "wait", "unknown", "times out of order", NAN),
     ("a failed job did what it would do again", {"state": "FAILED"}, "mem", "measured", "measured", 300.0),
     ("no peak is not a peak of 0", {"peak_mem_mb": NAN}, "mem", "unknown", "no peak", NAN),
     ("a peak of 0", {"peak_mem_mb": 0.0}, "mem", "unknown", "peak of 0", NAN),
@@ -116,7 +129,7 @@ def test_the_rule_decides(name: str, change: dict[str, Any], target: str, label:
 
 
 def test_every_rule_has_a_case_and_every_target_an_answer() -> None:
-    tested = {rule for _, _, _, _, rule, _ in CASES} | {"repeated"}
+    tested = {rule for _, _, _, _, rule, _ in CASES} | {"repeated", "ran before"}
     assert {rule.name for rule in RULES} == tested
     assert {target for _, _, target, _, _, _ in CASES} == set(TARGETS)
 
@@ -125,6 +138,13 @@ def test_of_a_run_that_comes_twice_the_row_that_tells_most_counts() -> None:
     poor = DONE | {"peak_mem_mb": NAN}
     labels = label_jobs(pd.DataFrame([poor, DONE, DONE, DONE | {"start_time": 1110.0}], index=[5, 6, 7, 8]))
     assert labels["mem_rule"].to_dict() == {5: "repeated", 6: "measured", 7: "repeated", 8: "measured"}
+
+
+def test_a_later_run_of_a_requeued_job_did_not_wait_since_its_submission() -> None:
+    first = DONE | {"state": "REQUEUED"}
+    labels = label_jobs(pd.DataFrame([DONE | {"start_time": 1150.0}, first, DONE | {"job_id": "2"}]))
+    assert labels["wait_rule"].tolist() == ["ran before", "measured", "measured"]
+    assert labels["mem_label"].tolist() == ["measured"] * 3
 
 
 def test_a_request_that_nobody_means_is_no_request() -> None:

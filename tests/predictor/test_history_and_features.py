@@ -29,7 +29,7 @@ from crowdrun.predictor.target_settings import TargetSettings
 
 MakeJobs = Callable[..., pd.DataFrame]
 MEMORY = TARGETS_BY_NAME["mem_mb"]
-OUTCOMES = [column.name for column in COLUMNS if not column.at_submit and column.name != "end_time"]
+OUTCOMES = [column.name for column in COLUMNS if not column.at_submit and column.name not in ("start_time", "end_time")]
 
 
 def features_seen(jobs: pd.DataFrame, target: Target) -> tuple[Features, np.ndarray]:
@@ -44,9 +44,12 @@ def with_other_outcomes(jobs: pd.DataFrame, cut: float, rng: np.random.Generator
     mixed = rng.permutation(unfinished)
     for name in OUTCOMES:
         jobs.loc[unfinished, name] = jobs[name].to_numpy()[mixed]
+    waiting = np.flatnonzero(~(jobs["start_time"] <= cut))
+    jobs.loc[waiting, "start_time"] = cut + rng.exponential(1e3, len(waiting)) + 1e-3
     jobs.loc[unfinished, "peak_mem_mb"] = rng.lognormal(8, 2, len(unfinished))
     jobs.loc[unfinished, "state"] = rng.choice(["COMPLETED", "OUT_OF_MEMORY", "TIMEOUT"], len(unfinished))
-    jobs.loc[unfinished, "end_time"] = cut + rng.exponential(1e4, len(unfinished)) + 1e-3
+    begun = np.maximum(jobs["start_time"].to_numpy()[unfinished], cut)
+    jobs.loc[unfinished, "end_time"] = begun + rng.exponential(1e4, len(unfinished)) + 1e-3
     return jobs
 
 
@@ -211,6 +214,7 @@ def test_without_any_history_the_anchor_is_the_targets_own() -> None:
         row = numeric_row(request_row(request), keys_of(request), History(), now=0.0)
         features = assemble([row], [category_row(request)], target)
         assert features.anchor.tolist() == [target.first_anchor_log2]
+        assert features.numeric.shape == (1, len(NUMERIC_NAMES))
         assert features.numeric[0, NUMERIC_NAMES.index("anchor_relation")] == len(RELATIONS)
 
 

@@ -12,10 +12,12 @@ from crowdrun.predictor.learning_log import ABOVE_BOUND_LOG2, LearningLog, in_en
 from crowdrun.predictor.target import TARGETS, TARGETS_BY_NAME
 
 MakeJobs = Callable[..., pd.DataFrame]
-MEMORY, RUN_TIME, GPUS, GPU_MEMORY = (TARGETS_BY_NAME[name] for name in ("mem_mb", "run_time_s", "gpus", "gpu_mem_mb"))
+MEMORY, RUN_TIME, GPUS, GPU_MEMORY, WAIT = (
+    TARGETS_BY_NAME[name] for name in ("mem_mb", "run_time_s", "gpus", "gpu_mem_mb", "wait_s")
+)
 
 DONE = {
-    "job_id": "1", "user": "ada", "submit_time": 100.0, "start_time": 110.0, "end_time": 1134.0, "req_nodes": 1,
+    "job_id": "1", "user": "ada", "submit_time": 103.0, "start_time": 110.0, "end_time": 1134.0, "req_nodes": 1,
     "req_mem_mb": 8192.0, "req_gpus": 1, "timelimit_s": 4096.0, "state": "COMPLETED", "peak_mem_mb": 1024.0,
     "alloc_gpus": 1, "peak_gpu_mem_mb": 2048.0,
 }  # fmt: skip
@@ -28,7 +30,7 @@ def log_of(*changes: dict[str, object]) -> LearningLog:
 
 def test_a_job_that_was_done_teaches_every_target() -> None:
     log = log_of({})
-    assert [log.values_log2(target)[0] for target in TARGETS] == [10.0, 10.0, 1.0, 11.0]
+    assert [log.values_log2(target)[0] for target in TARGETS] == [10.0, 10.0, 1.0, 11.0, 3.0]
     assert all(log.measured(target)[0] for target in TARGETS)
 
 
@@ -52,10 +54,20 @@ def test_a_peak_that_cannot_be_believed_teaches_nothing(change: dict[str, object
     assert not log.measured(MEMORY)[0]
 
 
-def test_a_running_job_teaches_nothing_and_never_ends() -> None:
+def test_a_running_job_teaches_nothing_but_its_wait_and_never_ends() -> None:
     log = log_of({"state": "RUNNING", "end_time": None})
-    assert all(np.isnan(log.values_log2(target)[0]) for target in TARGETS)
+    taught = [target for target in TARGETS if not np.isnan(log.values_log2(target)[0])]
+    assert taught == [WAIT]
     assert log.end_time.tolist() == [np.inf]
+
+
+def test_a_wait_becomes_known_when_the_job_starts_or_gives_up() -> None:
+    gave_up = {"state": "CANCELLED", "start_time": None, "end_time": 230.0}
+    log = log_of({}, gave_up, {"state": "PENDING", "start_time": None, "end_time": None})
+    assert log.known_time(WAIT).tolist() == [110.0, 230.0, np.inf]
+    assert log.known_time(MEMORY).tolist() == [1134.0, 230.0, np.inf]
+    assert log.values_log2(WAIT)[:2].tolist() == [3.0, 7.0 + ABOVE_BOUND_LOG2]
+    assert log.measured(WAIT).tolist() == [True, False, False]
 
 
 def test_the_request_bounds_each_target_that_has_one() -> None:
@@ -86,6 +98,13 @@ def test_rows_come_in_the_order_in_which_the_jobs_ended() -> None:
     log = log_of({"end_time": 900.0}, {"end_time": 500.0}, {"end_time": None}, {"end_time": 700.0})
     assert in_end_order(log, [0, 1, 2, 3]).tolist() == [1, 3, 0, 2]
     assert in_end_order(log, np.array([0, 3])).tolist() == [3, 0]
+
+
+def test_waits_that_are_the_schedulers_cycle_are_not_worth_learning() -> None:
+    quick, slow = ({"start_time": 103.0 + wait} for wait in (59.0, 61.0))
+    assert worth_learning(log_of(*[slow] * 30), WAIT, fewest=30) is None
+    reason = worth_learning(log_of(*[quick] * 30, *[slow] * 29), WAIT, fewest=30)
+    assert reason == "fewer than 30 jobs of the log waited longer than a minute"
 
 
 def test_a_log_with_the_fewest_columns_is_taken() -> None:

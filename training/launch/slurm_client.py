@@ -46,7 +46,7 @@ def submit(script: Path) -> str:
         LaunchError: Slurm is not there, or refuses it.
     """
     try:
-        answer = _call(["sbatch", "--parsable", str(script)])
+        answer = call(["sbatch", "--parsable", str(script)])
     except FileNotFoundError as error:
         raise LaunchError(
             "there is no sbatch on the PATH; run where Slurm's commands are, or with --on local"
@@ -62,7 +62,7 @@ def submit(script: Path) -> str:
 def queue_state(job_id: str) -> str | None:
     """The state of a job that is still in the queue; None once it has left, or when Slurm gives no answer."""
     try:
-        answer = _call(["squeue", "--noheader", "--jobs", job_id, "--format=%T"])
+        answer = call(["squeue", "--noheader", "--jobs", job_id, "--format=%T"])
     except (OSError, subprocess.TimeoutExpired):
         return None
     return states.normalise(answer.stdout) if answer.returncode == 0 else None
@@ -72,7 +72,7 @@ def account(job_id: str) -> list[SacctRow]:
     """The rows of a job and its steps; none while the database lags behind, or where there is none."""
     command = ["sacct", "--noheader", "--parsable2", "--jobs", job_id, "--format", ",".join(FIELDS)]
     try:
-        answer = _call(command)
+        answer = call(command)
     except (OSError, subprocess.TimeoutExpired):
         return []
     return parse_sacct(answer.stdout) if answer.returncode == 0 else []
@@ -86,7 +86,7 @@ def parse_sacct(text: str) -> list[SacctRow]:
 
 def cancel(job_id: str) -> None:
     """Cancel a job; one that has ended stays as it is."""
-    _call(["scancel", job_id])
+    call(["scancel", job_id])
 
 
 def _row(cells: Sequence[str]) -> SacctRow:
@@ -108,6 +108,7 @@ def _epoch(text: str) -> float | None:
     return float(text) if text.isdigit() else None
 
 
-def _call(command: list[str]) -> subprocess.CompletedProcess[str]:
+def call(command: list[str], *, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedProcess[str]:
+    """Run one of Slurm's commands; it writes times as epoch seconds."""
     environment = {**os.environ, "SLURM_TIME_FORMAT": "%s"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, env=environment)

@@ -38,7 +38,7 @@ SETS: tuple[tuple[str, str, str], ...] = (
         "much of this is sized blind, by all.",
     ),
 )
-TARGET_TITLES = {"gpus": "GPU count", "run_time_s": "Run time"}
+TARGET_TITLES = {"gpus": "GPU count", "run_time_s": "Run time", "wait_s": "Wait"}
 
 
 def write_page(figures: Figures, out: Path) -> None:

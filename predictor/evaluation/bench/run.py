@@ -4,7 +4,7 @@
     "95", "99"}, ...}}}}}
 
 Host memory is judged under "methods", with "frontier", "segments" and "groups" beside it; what else a log tells is
-under "targets": {"gpus": ..., "run_time_s": ...}.
+under "targets": {"gpus": ..., "run_time_s": ..., "wait_s": ...}.
 """
 
 import time
@@ -21,10 +21,13 @@ from crowdrun.predictor.evaluation.bench.gpu_count import judge_gpu_count
 from crowdrun.predictor.evaluation.bench.host_memory import judge_host_memory
 from crowdrun.predictor.evaluation.bench.lineup import Tell
 from crowdrun.predictor.evaluation.bench.run_time import judge_run_time
-from crowdrun.predictor.evaluation.bench.traces import GPU_COUNT, HOST_MEMORY, LOADERS, RUN_TIME, Trace
+from crowdrun.predictor.evaluation.bench.traces import GPU_COUNT, HOST_MEMORY, LOADERS, RUN_TIME, WAIT, Trace
 from crowdrun.predictor.evaluation.page import strict
+from crowdrun.predictor.evaluation.wait import evaluate_wait
+from crowdrun.predictor.learning_log import worth_learning
 from crowdrun.predictor.replay import Replayed, replay
 from crowdrun.predictor.target import TARGETS_BY_NAME
+from crowdrun.predictor.target_model import FEWEST_JOBS
 
 Figures = dict[str, Any]
 #: Told what is being done and the share that is done, 0 to 1.
@@ -36,7 +39,7 @@ SHARES: dict[str, tuple[float, float]] = {"all": (0.0, 1.0), "first60": (0.0, 0.
 
 LOGS: tuple[str, ...] = tuple(LOADERS)
 #: Targets beside host memory -> the logs on which each is judged.
-OTHER_TARGETS = {"gpus": GPU_COUNT, "run_time_s": RUN_TIME}
+OTHER_TARGETS = {"gpus": GPU_COUNT, "run_time_s": RUN_TIME, "wait_s": WAIT}
 
 
 def run(
@@ -86,6 +89,10 @@ def judge(trace: Trace, *, share: str, risk: float, seed: int, tell: Tell) -> Fi
         figures["targets"]["gpus"] = judge_gpu_count(trace, scored, replayed("gpus"))
     if trace.name in RUN_TIME:
         figures["targets"]["run_time_s"] = judge_run_time(trace, scored, replayed("run_time_s"), risk=risk)
+    if trace.name in WAIT and worth_learning(trace.log, TARGETS_BY_NAME["wait_s"], FEWEST_JOBS) is None:
+        figures["targets"]["wait_s"] = evaluate_wait(
+            trace.log, scored, seed=seed, progress=lambda done: tell("crowd, wait_s", done)
+        )
     return figures
 
 
@@ -108,7 +115,7 @@ def table(figures: Figures) -> Iterator[str]:
                 f"{one['retries']:7.3f} retries {one['held_log2']:6.2f} held"
             )
         for target, judged in log["targets"].items():
-            for method, one in judged["methods"].items():
+            for method, one in judged.get("methods", {"crowd": judged}).items():
                 shown = (f"{key} {value:.4f}" for key, value in one.items() if isinstance(value, float))
                 yield f"  {target}: {method:26} {', '.join(shown)}"
 

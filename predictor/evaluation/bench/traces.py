@@ -211,6 +211,8 @@ RUN_TIME: dict[str, Loader] = {
     "xdmod-pozidriv": partial(_xdmod, "pozidriv"),
     "xdmod-phillips": partial(_xdmod, "phillips"),
 }
+#: A log that tells run times tells waits.
+WAIT = RUN_TIME
 LOADERS: dict[str, Loader] = HOST_MEMORY | GPU_COUNT | RUN_TIME
 #: Log -> its file in the folder of traces.
 FILES: dict[str, str] = {
