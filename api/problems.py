@@ -19,7 +19,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from crowdrun.api.schemas import JobBody, RequestBody, SubmissionBody
+from crowdrun.api.schemas import AskedBody, JobBody, SubmissionBody
 from crowdrun.data.errors import CrowdrunError, ModelError, NotEnoughDataError, RequestError, StoreError
 
 log = logging.getLogger("crowdrun.service")
@@ -40,7 +40,7 @@ STATUSES: Sequence[tuple[type[CrowdrunError], HTTPStatus]] = (
     (CrowdrunError, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
 _BODIES: Mapping[str, type[BaseModel]] = {
-    "/v1/predict": RequestBody,
+    "/v1/predict": AskedBody,
     "/v1/jobs": JobBody,
     "/v1/advice": SubmissionBody,
 }

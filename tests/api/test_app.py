@@ -67,7 +67,7 @@ def test_the_openapi_document_describes_every_field_and_has_examples(service: ht
     document = service.get("/openapi.json").json()
     assert set(document["paths"]) == {"/v1/predict", "/v1/advice", "/v1/jobs", "/v1/model", "/healthz", "/readyz"}
     schemas = document["components"]["schemas"]
-    for name in ("RequestBody", "JobBody"):
+    for name in ("AskedBody", "JobBody"):
         assert schemas[name]["examples"]
         assert schemas[name]["additionalProperties"] is False
         assert all(field["description"] for field in schemas[name]["properties"].values())
