@@ -152,7 +152,7 @@ class Crowd:
             if model.target.is_wait:
                 # Judged would be an answer that nobody gave: what the job saw of the queue is no longer known.
                 known = log.known_time(model.target)
-                for row in rows:
+                for row in sorted(rows, key=lambda row: float(known[row])):
                     model.history.observe(asked[row].keys, float(values[row]), float(known[row]))
                 continue
             parts = [asked[row] for row in rows]

@@ -109,3 +109,11 @@ def test_members_that_can_learn_online_do_in_batches_and_a_reload_goes_on(cluste
     again = load_target(tmp_path / "mem_mb")
     assert len(again.learners["neighbours"]._target) == remembered + 16  # type: ignore[attr-defined]
     assert again.settings == model.settings
+
+
+def test_waits_are_not_watched(waiting_crowd: Crowd, queued_log: pd.DataFrame, tmp_path: Path) -> None:
+    waiting_crowd.save(tmp_path)
+    watched = watch(Crowd.load(tmp_path), Course.of(queued_log[400:]), newest=100)
+    assert "wait_s" in waiting_crowd.models
+    assert set(watched.coverage) == set(waiting_crowd.models) - {"wait_s"}
+    assert "wait_s" not in {alarm.target for alarm in watched.alarms}
