@@ -24,7 +24,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Depr
 def address(tmp_path: Path) -> Iterator[str]:
     """The address of a cluster of two workers, each a process of its own."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=str(tmp_path), memory_limit=0
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address="127.0.0.1:0",
+        local_directory=str(tmp_path),
+        memory_limit=0,
     ) as cluster:
         yield cluster.scheduler_address
 
