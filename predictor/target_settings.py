@@ -1,7 +1,7 @@
 """How the crowd of one target is set: its members, and the settings of each part.
 
->>> TargetSettings().members
-('recent', 'neighbours', 'linear', 'forest', 'boosted', 'network')
+>>> TargetSettings().members == tuple(LEARNERS), TargetSettings().of("linear").to_json()
+(True, {'penalty': 30.0})
 >>> chosen = TargetSettings(members=("recent", "linear"), parts={"linear": {"penalty": 3.0}})
 >>> TargetSettings.from_json(chosen.to_json()) == chosen, chosen.of("linear").to_json()
 (True, {'penalty': 3.0})
