@@ -14,6 +14,9 @@ import numpy as np
 
 from crowdrun.predictor.quantiles import Array
 
+#: No figure of a job is larger, in whatever unit: 10^18.
+LARGEST_LOG2 = 60.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
@@ -46,7 +49,8 @@ class Target:
         return result
 
     def from_log2(self, value: Array) -> Array:
-        result: Array = np.exp2(value) - self.offset
+        # A distribution that is carried far beyond its last quantile can leave the range of a float.
+        result: Array = np.exp2(np.minimum(value, LARGEST_LOG2)) - self.offset
         return result
 
     def group(self, anchor_log2: float) -> int:

@@ -58,8 +58,10 @@ class Verdict:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def judge(log: LearningLog, champion: Mapping[str, Said], challenger: Mapping[str, Said]) -> dict[str, Verdict]:
-    """Target -> verdict, for every target of either; both were taken through `log`."""
+def judge(
+    log: LearningLog, champion: Mapping[str, Said], challenger: Mapping[str, Said], *, whose: str = "the champion's"
+) -> dict[str, Verdict]:
+    """Target -> verdict, for every target of either; both were taken through `log`. `whose` loss is the measure."""
     verdicts = {}
     for name in dict.fromkeys([*champion, *challenger]):
         if name not in champion:
@@ -67,11 +69,11 @@ def judge(log: LearningLog, champion: Mapping[str, Said], challenger: Mapping[st
         elif name not in challenger:
             verdicts[name] = Verdict(target=name, outcome="gone", why="the jobs of now no longer teach it")
         else:
-            verdicts[name] = _verdict(log, name, champion[name], challenger[name])
+            verdicts[name] = _verdict(log, name, champion[name], challenger[name], whose)
     return verdicts
 
 
-def _verdict(log: LearningLog, name: str, champion: Said, challenger: Said) -> Verdict:
+def _verdict(log: LearningLog, name: str, champion: Said, challenger: Said, whose: str) -> Verdict:
     rows = np.flatnonzero(champion.judged & challenger.judged)
     if len(rows) < FEWEST_JUDGED:
         why = f"only {len(rows)} jobs of the segment can be judged; {FEWEST_JUDGED} are needed"
@@ -83,7 +85,7 @@ def _verdict(log: LearningLog, name: str, champion: Said, challenger: Said) -> V
     costs = _costs(log, rows, champion, challenger, draw) if name == "mem_mb" else {}
     outcome = _outcome(ratio, costs)
     return Verdict(
-        target=name, outcome=outcome, why=_why(outcome, ratio, costs), judged=len(rows),
+        target=name, outcome=outcome, why=_why(outcome, ratio, costs, whose), judged=len(rows),
         champion_loss=round(float(old.mean()), 5), challenger_loss=round(float(new.mean()), 5), loss_ratio=ratio,
         **costs,
     )  # fmt: skip
@@ -117,8 +119,8 @@ def _outcome(ratio: Interval, costs: Mapping[str, Interval]) -> Outcome:
     return "better"
 
 
-def _why(outcome: Outcome, ratio: Interval, costs: Mapping[str, Interval]) -> str:
-    loss = f"its loss is {ratio.value:.3f} times the champion's (95%: {ratio.low:.3f} to {ratio.high:.3f})"
+def _why(outcome: Outcome, ratio: Interval, costs: Mapping[str, Interval], whose: str) -> str:
+    loss = f"its loss is {ratio.value:.3f} times {whose} (95%: {ratio.low:.3f} to {ratio.high:.3f})"
     if outcome in {"more failures", "more waste"}:
         cost = costs["more_failures" if outcome == "more failures" else "waste_ratio"]
         unit = "share of failures, difference" if outcome == "more failures" else "GB·h wasted, ratio"

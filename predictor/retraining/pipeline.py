@@ -139,8 +139,10 @@ def run(store: JobStore, models_dir: Path, champion: Champion | None, options: O
         trainer = Trainer(jobs=material.jobs, news=material.news, first=first, seed=options.seed, progress=progress)
     if options.minutes and trainer:
         found = search(trainer.past, minutes=options.minutes, seed=options.seed, progress=progress)
-        settings |= {name: one.settings for name, one in found.items()}
-        report["search"] = _search_report(found, gain(trainer, settings))
+        gained = gain(trainer, {name: one.settings for name, one in found.items()})
+        # What fits the past best need not fit what comes: on the jobs that it never saw it must be better as well.
+        settings |= {name: one.settings for name, one in found.items() if name in gained and gained[name].replaces}
+        report["search"] = _search_report(found, gained)
     made = _made(material, champion, trainer, settings, options, progress)
     report |= made.to_json() | {
         "champion": champion.model_id if champion else None, "kept_aside": [str(one) for one in material.kept_aside]
@@ -173,7 +175,11 @@ def _made(
 
 def _search_report(found: Mapping[str, Searched], gained: Mapping[str, Verdict]) -> dict[str, Any]:
     return {
-        name: one.to_json() | {"on_the_newest_segment": gained[name].to_json() if name in gained else None}
+        name: one.to_json()
+        | {
+            "on_the_newest_segment": gained[name].to_json() if name in gained else None,
+            "used": name in gained and gained[name].replaces,
+        }
         for name, one in found.items()
     }
 
@@ -181,9 +187,9 @@ def _search_report(found: Mapping[str, Searched], gained: Mapping[str, Verdict])
 def _search_line(found: Mapping[str, Any]) -> str:
     if found["default_loss"] is None:
         return "the search had no time to judge the defaults even once; they stay"
-    said = f"{found['trials']} settings tried; on the past {found['chosen_loss'] / found['default_loss']:.3f} of the "
-    unseen = found["on_the_newest_segment"]
+    past = found["chosen_loss"] / found["default_loss"]
+    unseen = found["on_the_newest_segment"] or {"outcome": "not judged", "why": "too little of it is in the segment"}
     return (
-        said
-        + f"defaults' loss; on the newest segment, which the search did not see: {unseen['outcome']}: {unseen['why']}"
+        f"{found['trials']} settings tried; on the past {past:.3f} of the defaults' loss; on the newest segment, which "
+        f"the search did not see: {unseen['outcome']}: {unseen['why']}; {'used' if found['used'] else 'not used'}"
     )

@@ -131,7 +131,7 @@ def gain(trainer: Trainer, settings: Settings) -> dict[str, Verdict]:
     """Target -> how these settings do against the defaults in the newest segment."""
     _, by_defaults = trainer.trained({}, "defaults")
     _, by_chosen = trainer.trained(settings, "settings that were found")
-    return judge(trainer.course.log, by_defaults, by_chosen)
+    return judge(trainer.course.log, by_defaults, by_chosen, whose="the defaults'")
 
 
 def _joined(champion: Crowd, challenger: Crowd, verdicts: Mapping[str, Verdict]) -> Crowd:

@@ -2,7 +2,8 @@
 
 Every choice is judged by a replay of the past (`predictor/replay.py`): trained on what had ended, scored by the pinball
 loss of the calibrated distributions on what came, over the later part of it. The newest segment is never looked at:
-there the crowd with the settings that were chosen meets one with the defaults, and that gain is the one to believe.
+there the crowd with the settings that were chosen meets one with the defaults, and that gain is the one to believe:
+settings are used only where it is tested (`contest.py`), because what fits the past best may fit what comes no better.
 The defaults are the first that is tried, so nothing that is worse than they are on the past is ever chosen.
 """
 

@@ -167,3 +167,17 @@ def test_a_damaged_model_in_use_gives_way_to_the_one_before(site: Site, cluster:
     (site.models / first / "crowd.json").unlink()
     assert Champion.current(site.models, complaints.append) is None
     assert "what is trained now has nothing to beat" in complaints[-1]
+
+
+def test_settings_of_a_search_are_used_only_where_they_are_better_on_jobs_that_it_never_saw(
+    site: Site, cluster: Cluster
+) -> None:
+    site.ingest(cluster(500, seed=10))
+    done = site.retrain(minutes=0.2)
+    assert done.model_id is not None
+    for name, found in done.report["search"].items():
+        better = found["on_the_newest_segment"]["outcome"] == "better"
+        assert found["used"] is better
+        used = found["settings"] if better else TargetSettings().to_json()
+        assert done.summary["settings"][name] == used
+        assert any(line.startswith(f"{name}: ") for line in done.lines())
