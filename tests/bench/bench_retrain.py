@@ -13,7 +13,7 @@ from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 
 BUILD = Path(__file__).parents[2] / "build" / "bench"
-ROWS = (10_000, 30_000, 100_000, 200_000, 1_000_000)
+ROWS = (10_000, 50_000, 200_000, 1_000_000)
 GOAL_ROWS, GOAL_S, GOAL_MB = 200_000, 180, 4096
 #: Jobs that end after the training, to time an online update, and what one may take.
 UPDATES, GOAL_UPDATE_MS = 60, 50

@@ -12,6 +12,7 @@ from crowdrun.predictor.classes import (
     class_of_value,
     likeliest_class,
     most_frequent,
+    most_frequent_of_rows,
 )
 from crowdrun.predictor.quantiles import LEVELS, at_logit, logit
 
@@ -75,3 +76,12 @@ def test_the_poll_follows_who_is_right_more_often() -> None:
         right += poll.vote(votes) == truth
         poll.observe(votes, truth)
     assert right / 3000 > 0.9
+
+
+@given(st.lists(st.lists(st.floats(0, 24), max_size=9), min_size=1, max_size=6))
+def test_the_modes_of_many_histories_are_those_of_each(histories: list[list[float]]) -> None:
+    table = np.full((len(histories), 9), np.nan)
+    for row, history in enumerate(histories):
+        table[row, : len(history)] = history[::-1]
+    expected = [most_frequent(history) if history else -1 for history in histories]
+    assert most_frequent_of_rows(table).tolist() == expected
