@@ -13,12 +13,14 @@ from crowdrun.predictor.fitting import fit_executor, fits_run_by
 from crowdrun.predictor.history import History
 from crowdrun.predictor.items import Items
 from crowdrun.predictor.learners import registry
+from crowdrun.predictor.learners.recent import Recent
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.rehearsal import Rehearsal
 from crowdrun.predictor.replay import Course, follow, groups_of, look
 from crowdrun.predictor.target import TARGETS_BY_NAME
 from crowdrun.predictor.target_model import TargetModel
+from crowdrun.predictor.target_settings import TargetSettings
 
 MakeJobs = Callable[..., pd.DataFrame]
 MEMORY = TARGETS_BY_NAME["mem_mb"]
@@ -90,18 +92,16 @@ def test_a_long_log_is_rehearsed_and_fitted_on_its_newest_jobs_alone(
     for module in (rehearsal, fitting):
         monkeypatch.setattr(module, "NEWEST_FITTED", 80)
     fitted: list[int] = []
+    fit = Recent.fit
 
-    class Counting(registry.LEARNERS["recent"]):  # type: ignore[misc]  # the class is a value of a table
-        def fit(self, features: Features, target: Array) -> None:
-            fitted.append(len(target))
-            super().fit(features, target)
+    def counting(member: Recent, features: Features, target: Array) -> None:
+        fitted.append(len(target))
+        fit(member, features, target)
 
-    fast = {"recent": Counting}
-    for module_name in ("replay", "target_model"):
-        monkeypatch.setattr(f"crowdrun.predictor.{module_name}.LEARNERS", fast)
+    monkeypatch.setattr(Recent, "fit", counting)
     log = LearningLog.of(make_jobs(400, seed=4))
     with fit_executor() as executor:
-        made = Rehearsal(log, MEMORY, seed=0, executor=executor)
+        made = Rehearsal(log, MEMORY, seed=0, executor=executor, settings=TargetSettings(members=("recent",)))
         figures = made.finish()
     assert 0 < figures["scored"] <= 60
     assert max(fitted) == figures["fitted_on"] == 80
