@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from crowdrun.api.background import background
 from crowdrun.api.live_model import LiveModel
 from crowdrun.data.errors import CrowdrunError, ModelError
 from crowdrun.data.store import JobStore
@@ -46,13 +47,8 @@ class Follower:
     def running(self) -> Iterator[None]:
         """Load the current model, and follow as long as the context lasts; what it missed it learns meanwhile."""
         self.look()
-        thread = threading.Thread(target=self._run, name="follow", daemon=True)
-        thread.start()
-        try:
+        with background(self._run, self._stop, "follow"):
             yield
-        finally:
-            self._stop.set()
-            thread.join()
 
     def learn(self) -> None:
         """Let the model learn from the jobs that ended; if the store cannot be read, the next look catches up."""

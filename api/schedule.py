@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from crowdrun.api.background import background
 from crowdrun.data.settings import Settings
 
 log = logging.getLogger("crowdrun.service")
@@ -32,13 +33,8 @@ class Schedule:
         if not self._settings.retrain_every_s:
             yield
             return
-        thread = threading.Thread(target=self._run, name="schedule", daemon=True)
-        thread.start()
-        try:
+        with background(self._run, self._stop, "schedule"):
             yield
-        finally:
-            self._stop.set()
-            thread.join()
 
     def _run(self) -> None:
         while not self._stop.wait(self._settings.retrain_every_s):

@@ -150,6 +150,7 @@ class Crowd:
             values = log.values_log2(model.target)
             rows = [row for row in asked if not np.isnan(values[row])]
             if model.target.is_wait:
+                _observe_items(model, asked, log, values)
                 # Judged would be an answer that nobody gave: what the job saw of the queue is no longer known.
                 known = log.known_time(model.target)
                 for row in sorted(rows, key=lambda row: float(known[row])):

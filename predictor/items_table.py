@@ -3,13 +3,13 @@
 import numpy as np
 
 from crowdrun.data.replay import events
-from crowdrun.predictor.items import ITEM_NAMES, Items, run_time_log2
+from crowdrun.predictor.items import Items, run_time_log2
 from crowdrun.predictor.learning_log import LearningLog, numbers
 from crowdrun.predictor.quantiles import Array
 
 
 def item_statistics(log: LearningLog, value_log2: Array, items: Items) -> Array:
-    """(n, len(ITEM_NAMES)) what the items tell of each job; the ended ones are put into `items`, which come empty.
+    """What the items tell of each job: (n, len(ITEM_NAMES)); the ended ones are put into `items`, which come empty.
 
     value_log2: (n,), NaN where a job teaches nothing.
     """
@@ -25,5 +25,4 @@ def item_statistics(log: LearningLog, value_log2: Array, items: Items) -> Array:
             result[row] = items.statistics(places[row])
         elif np.isfinite(log.end_time[row]) and not np.isnan(run[row]):
             items.observe(*places[row], float(run[row]), float(value_log2[row]))
-    assert result.shape[1] == len(ITEM_NAMES)
     return result

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.features import NUMERIC_NAMES, Features
 from crowdrun.predictor.learner import Learner
-from crowdrun.predictor.learners.own_range import LARGEST_PLACE, OwnRange, blend
+from crowdrun.predictor.learners.blending import blend
+from crowdrun.predictor.learners.own_range import LARGEST_PLACE, OwnRange
 from crowdrun.predictor.quantiles import Array
 from crowdrun.predictor.settings import PartSettings
 

@@ -15,6 +15,7 @@ from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.features import NUMERIC_NAMES, Features
 from crowdrun.predictor.history import RELATIONS
 from crowdrun.predictor.learner import Learner
+from crowdrun.predictor.learners.blending import blend
 from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.settings import PartSettings
 
@@ -31,8 +32,6 @@ MIDDLE_SHARE, WHOLE_SHARE = 0.3, 0.1
 #: The spread that a family with few values is lent, log2, and how many values it counts for.
 LENT_SPREAD_LOG2 = 0.3
 LENT_VALUES = 0.5
-#: Places of the wider class that a class starts from.
-BORROWED = 20
 #: Places are cut here: a single odd job must not decide.
 LARGEST_PLACE = 200.0
 
@@ -64,15 +63,6 @@ class OwnRange(Learner):
         learner = cls(settings=settings)
         learner._places = load_arrays(folder / "own_range.npz")["places"].astype(np.float64)
         return learner
-
-
-def blend(places: Array, wider: Array) -> Array:
-    """Quantiles of the places at LEVELS, mixed with those of a wider class by how many places there are."""
-    if not len(places):
-        return wider
-    share = len(places) / (len(places) + BORROWED)
-    result: Array = share * np.quantile(places, LEVELS) + (1 - share) * wider
-    return result
 
 
 def _columns(statistic: str) -> NDArray[np.intp]:

@@ -12,9 +12,10 @@ from typing import Self
 import numpy as np
 
 from crowdrun.predictor.arrays import load_arrays
-from crowdrun.predictor.features import HISTORY_NAMES, NUMERIC_NAMES, Features
-from crowdrun.predictor.history import RELATIONS, STATISTICS
+from crowdrun.predictor.features import NUMERIC_NAMES, Features
+from crowdrun.predictor.history import RELATIONS
 from crowdrun.predictor.learner import Learner
+from crowdrun.predictor.learners.blending import blend
 from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.settings import PartSettings, searched
 
@@ -41,9 +42,9 @@ class Recent(Learner):
         self._quantiles = np.empty((*_CELLS, len(LEVELS)))
         for r in range(_CELLS[0]):
             of_relation = error[relation == r]
-            wide = _blend(of_relation, everything, self.settings.borrowed)
+            wide = blend(of_relation, everything, self.settings.borrowed)
             for c in range(_CELLS[1]):
-                self._quantiles[r, c] = _blend(of_relation[count[relation == r] == c], wide, self.settings.borrowed)
+                self._quantiles[r, c] = blend(of_relation[count[relation == r] == c], wide, self.settings.borrowed)
 
     def predict(self, features: Features) -> Array:
         relation, count, guess = _closest(features)
@@ -60,18 +61,9 @@ class Recent(Learner):
         return learner
 
 
-def _blend(errors: Array, wider: Array, borrowed: float) -> Array:
-    if not len(errors):
-        return wider
-    share = len(errors) / (len(errors) + borrowed)
-    result: Array = share * np.quantile(errors, LEVELS) + (1 - share) * wider
-    return result
-
-
 _HIGHEST = np.array([NUMERIC_NAMES.index(f"highest_of_5 ({relation})") for relation in RELATIONS])
 _COUNT = np.array([NUMERIC_NAMES.index(f"count ({relation})") for relation in RELATIONS])
 _RELATION = NUMERIC_NAMES.index("anchor_relation")
-assert len(HISTORY_NAMES) == len(RELATIONS) * len(STATISTICS)
 
 
 def _closest(features: Features) -> tuple[np.ndarray, np.ndarray, Array]:
