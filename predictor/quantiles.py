@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 LEVELS: Array = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.975, 0.99, 0.998])
 #: Smallest slope beyond the grid, log2 a unit of logit: a family that never varied may still do so.
 SMALLEST_SLOPE = 0.15
+#: Largest slope beyond the grid: a far tail goes on, but a need of days must not become one of years.
+LARGEST_SLOPE = 0.5
 #: How many of the last levels give the slope beyond the grid.
 _SLOPE_SPAN = 3
 
@@ -43,7 +45,7 @@ def between(lower: Array, upper: Array, share: Array) -> Array:
 def slope_beyond(quantiles: Array) -> Array:
     """(n,) slope of each row above the grid, log2 a unit of logit."""
     rise = quantiles[:, -1] - quantiles[:, -1 - _SLOPE_SPAN]
-    result: Array = np.maximum(rise / (GRID[-1] - GRID[-1 - _SLOPE_SPAN]), SMALLEST_SLOPE)
+    result: Array = np.clip(rise / (GRID[-1] - GRID[-1 - _SLOPE_SPAN]), SMALLEST_SLOPE, LARGEST_SLOPE)
     return result
 
 

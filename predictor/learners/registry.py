@@ -2,7 +2,6 @@
 
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.learners.boosted import Boosted
-from crowdrun.predictor.learners.by_item import ByItem
 from crowdrun.predictor.learners.forest import Forest
 from crowdrun.predictor.learners.linear import Linear
 from crowdrun.predictor.learners.neighbours import Neighbours
@@ -11,5 +10,5 @@ from crowdrun.predictor.learners.own_range import OwnRange
 from crowdrun.predictor.learners.recent import Recent
 
 LEARNERS: dict[str, type[Learner]] = {
-    learner.name: learner for learner in (Recent, OwnRange, ByItem, Neighbours, Linear, Forest, Boosted, Network)
+    learner.name: learner for learner in (Recent, OwnRange, Neighbours, Linear, Forest, Boosted, Network)
 }

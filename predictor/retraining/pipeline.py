@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crowdrun.data.errors import ModelError
+from crowdrun.data.errors import ConfigError, ModelError
 from crowdrun.data.store import JobStore
 from crowdrun.data.unit_guard import Finding
 from crowdrun.predictor.crowd import Crowd
@@ -50,7 +50,13 @@ class Champion:
             if registry.list_models(models_dir):
                 complain(f"{error}; what is trained now has nothing to beat")
             return None
-        return cls(models_dir=models_dir, model_id=model_id, manifest=registry.describe(models_dir, model_id))
+        champion = cls(models_dir=models_dir, model_id=model_id, manifest=registry.describe(models_dir, model_id))
+        try:
+            _ = champion.settings
+        except ConfigError as error:
+            complain(f"model {model_id} is of another crowdrun: {error}; what is trained now has nothing to beat")
+            return None
+        return champion
 
     def load(self) -> Crowd:
         """Anew: a crowd that is taken through jobs is another one afterwards."""

@@ -83,7 +83,9 @@ def _slurm_cluster(asked: SlurmWorkers) -> "SLURMCluster":
         cores=asked.cpus, processes=1, memory=f"{asked.memory_mb}MiB", walltime=_walltime(asked.timelimit_s),
         python=sys.executable, local_directory=asked.folder, log_directory=asked.folder,
         # One thread of a library for each fit: the fits are what is spread.
-        job_script_prologue=["export OMP_NUM_THREADS=1"], job_name="crowdrun-fits", dashboard_address="127.0.0.1:0",
+        job_script_prologue=["export OMP_NUM_THREADS=1"], job_name="crowdrun-fits",
+        # Dask's own page: on the loopback interface, at any port.
+        scheduler_options={"dashboard_address": "127.0.0.1:0"},
         interface=os.environ.get("CROWDRUN_DASK_INTERFACE"),
     )  # fmt: skip
     cluster.scale(jobs=asked.jobs)  # type: ignore[no-untyped-call]

@@ -115,7 +115,7 @@ def test_a_target_that_never_varied_is_predicted(name: str, lesson: Any) -> None
     learner.fit(lesson.rows(LEARNED).features, np.zeros(600))
     prediction = learner.predict(lesson.rows(LEARNED).features)
     assert_keeps_the_contract(prediction, 600)
-    if name not in {"recent", "own_range", "by_item"}:
+    if name not in {"recent", "own_range"}:
         # These know the past from the features alone, and in these the past did vary.
         assert np.abs(prediction).max() < 0.1
 

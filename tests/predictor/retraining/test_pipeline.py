@@ -11,6 +11,7 @@ from crowdrun.data import store_follow
 from crowdrun.data.columns import SCHEMA
 from crowdrun.data.store import JobStore
 from crowdrun.predictor.crowd import Crowd
+from crowdrun.predictor.learners.registry import LEARNERS
 from crowdrun.predictor.persistence import registry
 from crowdrun.predictor.retraining.attempt import Attempt
 from crowdrun.predictor.retraining.pipeline import Champion, Done, Options, needed, run
@@ -101,6 +102,18 @@ def test_a_challenger_that_is_better_is_published_for_what_it_is_better_at(site:
     # The settings of the champion are those of its successor; a target that it did not have comes with the usual ones.
     before = registry.load(site.models, first).models
     assert all(crowd.models[name].settings.members == ("recent", "linear") for name in before)
+
+
+def test_a_champion_with_members_that_are_no_more_is_named_and_has_nothing_to_defend(
+    site: Site, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_id = site.publish(cluster(100, seed=6))
+    monkeypatch.delitem(LEARNERS, "linear")
+    said: list[str] = []
+    assert Champion.current(site.models, said.append) is None
+    assert len(said) == 1
+    assert model_id in said[0]
+    assert "linear" in said[0]
 
 
 def test_the_segment_is_judged_with_what_ended_before_it_and_never_with_its_own(site: Site, cluster: Cluster) -> None:
