@@ -1,6 +1,6 @@
 """A crowd that was trained on the log that ships with the project, and requests as its users could send them."""
 
-from pathlib import Path
+from importlib.resources import as_file, files
 
 import numpy as np
 import pandas as pd
@@ -10,12 +10,13 @@ from crowdrun.data.job import JobRequest
 from crowdrun.data.reading import load_jobs
 from crowdrun.predictor.crowd import Crowd
 
-LOG = Path(__file__).parents[3] / "data" / "samples" / "training-jobs.sacct.xz"
+LOG = files("crowdrun.data.samples") / "training-jobs.sacct.xz"
 
 
 @pytest.fixture(scope="session")
 def sample_jobs() -> pd.DataFrame:
-    return load_jobs([LOG])
+    with as_file(LOG) as path:
+        return load_jobs([path])
 
 
 @pytest.fixture(scope="session")
