@@ -35,15 +35,10 @@ Family = tuple[Hashable, ...]
 FEWEST_ITEMS = 3
 #: Sizes that differ by less than this, log2, tell nothing.
 SMALLEST_RANGE_LOG2 = 0.05
-#: Ridge penalty of the slope, and how near in size an item must be for its error to count, log2.
-PENALTY = 0.3
-BANDWIDTH_LOG2 = 0.6
+#: How near in size an item must be to count, log2, what all others count, and the penalty of the slope.
+BANDWIDTH_LOG2, FAR_WEIGHT, PENALTY = 0.75, 0.02, 0.03
 #: Items that are remembered, those that came last.
 KEPT_ITEMS = 10_000
-#: Weight of "no error" among the errors of near items.
-PRIOR_WEIGHT = 0.5
-#: A leave-one-out error is divided by no less than this: a far item would otherwise be infinitely surprising.
-SMALLEST_FREEDOM = 0.3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,24 +126,21 @@ class Items:
 
 
 def _local_line(size: Array, value: Array, own: float) -> ItemEstimate:
-    """A ridge line through the items, moved by the errors of those near in size (Cleveland, "Robust locally weighted
-    regression and smoothing scatterplots", JASA 74, 1979, in its simplest form).
+    """A line through the items near in size (Cleveland, "Robust locally weighted regression and smoothing
+    scatterplots", JASA 74, 1979), its slope leaning on 0: beyond the largest item the value stays near the last ones'.
     """
-    centre, mean = size.mean(), value.mean()
-    offset = size - centre
-    total = float(offset @ offset) + PENALTY
-    slope = float(offset @ (value - mean)) / total
-    error = value - mean - slope * offset
-    near = np.exp(-0.5 * ((size - own) / BANDWIDTH_LOG2) ** 2)
-    between = np.exp(-0.5 * ((size[:, None] - size) / BANDWIDTH_LOG2) ** 2)
-    np.fill_diagonal(between, 0.0)
-    left_out = error - between @ error / (between.sum(axis=1) + PRIOR_WEIGHT)
-    freedom = 1 - (offset**2 / total + 1 / len(size))
-    left_out = left_out / np.maximum(freedom, SMALLEST_FREEDOM)
-    weight = near + 0.05
+    at = np.append(size, own)
+    near = np.exp(-0.5 * ((at[:, None] - size) / BANDWIDTH_LOG2) ** 2)
+    weight = near + FAR_WEIGHT
+    np.fill_diagonal(weight, 0.0)  # no item tells of itself, so that the errors are honest
+    total = weight.sum(axis=1)
+    centre, mean = weight @ size / total, weight @ value / total
+    spread = weight @ size**2 - total * centre**2
+    together = weight @ (size * value) - total * centre * mean
+    line = mean + together / (spread + PENALTY) * (at - centre)
     return ItemEstimate(
-        value_log2=float(mean + slope * (own - centre) + near @ error / (near.sum() + PRIOR_WEIGHT)),
-        spread_log2=float(np.sqrt(weight @ left_out**2 / weight.sum())),
+        value_log2=float(line[-1]),
+        spread_log2=float(np.sqrt(weight[-1] @ (value - line[:-1]) ** 2 / total[-1])),
         items=len(size),
-        near=float(near.sum()),
+        near=float(near[-1].sum()),
     )

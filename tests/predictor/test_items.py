@@ -60,6 +60,18 @@ def test_items_of_other_users_are_other_items() -> None:
     assert place_of(JobRequest(user="a", job_name="train-7")) is None
 
 
+def test_a_step_that_needs_no_more_beyond_some_size_is_not_drawn_on() -> None:
+    items = Items()
+    for number in range(16):
+        size = number / 4
+        items.observe(("ada", f"s{number}"), TRIM, 5.0 + size, math.nan)
+        items.observe(("ada", f"s{number}"), ALIGN, 8.0 + size, 10.0 + min(size, 1.5))
+    items.observe(("ada", "new"), TRIM, 5.0 + 5.0, math.nan)
+    told = items.estimate(("ada", "new"), ALIGN)
+    assert told is not None
+    assert told.value_log2 == pytest.approx(11.5, abs=0.1)
+
+
 def workflow(samples: int) -> pd.DataFrame:
     """TRIM and then ALIGN of each sample, one sample an hour; ALIGN needs as much as TRIM ran long."""
     rows = []
