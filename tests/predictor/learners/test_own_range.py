@@ -12,7 +12,7 @@ FAMILY, USER = RELATIONS.index("same user and name"), RELATIONS.index("same user
 def past(
     rows: int, relation: int, *, highest: float, median: float, lowest: float, p90: float | None = None, jobs: int = 39
 ) -> Features:
-    """Jobs whose closest relation used these values, log2 relative to the anchor; p90 is near the highest if not told."""
+    """Jobs whose closest relation used these values, log2 relative to the anchor; p90 near the highest if not told."""
     numeric = np.full((rows, len(NUMERIC_NAMES)), np.nan, dtype=np.float32)
     near = highest - 0.2 * (highest - median)
     told = {
