@@ -7,6 +7,7 @@ hardly ever. So up to the request their log-odds are averaged (the logarithmic o
 "Combining Probability Distributions", Statistical Science 1, 1986), and above it the free one tells how the rest
 spreads. Figures are in docs/log.md.
 
+>>> from crowdrun.predictor.quantiles import LEVELS
 >>> from crowdrun.predictor.target import TARGETS_BY_NAME
 >>> quantiles = np.linspace(9, 11, len(LEVELS))[None]
 >>> (points,) = risk_curves(TARGETS_BY_NAME["mem_mb"], quantiles, quantiles, np.array([np.nan]))
@@ -14,9 +15,12 @@ spreads. Figures are in docs/log.md.
 ((0.0, 1.0), [(1448, 0.05)])
 """
 
-import numpy as np
+from itertools import compress
 
-from crowdrun.predictor.quantiles import GRID, LEVELS, Array, at_logit, expit, logit, logit_of
+import numpy as np
+from numpy.typing import NDArray
+
+from crowdrun.predictor.quantiles import GRID, Array, at_logit, expit, logit, logit_of
 from crowdrun.predictor.target import Target
 
 #: A curve of points (value, risk).
@@ -38,42 +42,44 @@ def risk_curves(target: Target, given: Array, free: Array, bound_log2: Array) ->
     values = target.from_log2(at_logit(free, LOGITS)).tolist()
     edges = _edges(target, bound_log2)
     agree = np.isnan(bound_log2) | (given == free).all(axis=1)
-    curves = []
-    for row in range(len(free)):
-        survival = _Survival(given[row], free[row], float(edges[row]), agree=bool(agree[row]))
-        if target.whole:
-            curves.append(_whole(target, survival, values[row]))
-        elif survival.agree:
-            curves.append(_points(values[row], _RISKS))
-        else:
-            curves.append(_between(target, survival))
+    if target.whole:
+        return [
+            _whole(target, _Survival(given[[row]], free[[row]], edges[[row]], agree[[row]]), values[row])
+            for row in range(len(free))
+        ]
+    curves = [_points(one, _RISKS) for one in values]
+    bounded = np.flatnonzero(~agree)
+    survival = _Survival(given[bounded], free[bounded], edges[bounded], agree[bounded])
+    for row, curve in zip(bounded.tolist(), _between(target, survival), strict=True):
+        curves[row] = curve
     return curves
 
 
 class _Survival:
-    """P(need > x) of one job; `agree` where the request bounds nothing, or there is none."""
+    """P(need > x) of n jobs; `agree` (n,) where the request bounds nothing, or there is none."""
 
-    def __init__(self, given: Array, free: Array, edge_log2: float, *, agree: bool) -> None:
+    def __init__(self, given: Array, free: Array, edge_log2: Array, agree: NDArray[np.bool_]) -> None:
         self.given, self.free, self.edge_log2, self.agree = given, free, edge_log2, agree
 
     def __call__(self, value_log2: Array) -> Array:
-        risk = 1 - self._free(value_log2)
-        if self.agree:
-            return risk
-        at_edge = np.array([self.edge_log2])
-        share = (1 - self._pooled(at_edge)) / np.maximum(1 - self._free(at_edge), SMALLEST_RISK)
-        result: Array = np.where(value_log2 <= self.edge_log2, 1 - self._pooled(value_log2), share * risk)
-        return np.minimum.accumulate(np.clip(result, 0, 1))
-
-    def _free(self, value_log2: Array) -> Array:
-        return expit(_logits(self.free, value_log2))
-
-    def _pooled(self, value_log2: Array) -> Array:
-        return expit((_logits(self.free, value_log2) + _logits(self.given, value_log2)) / 2)
+        """value_log2: (n, k), non-decreasing along each row. Returns (n, k)."""
+        edge = self.edge_log2[:, None]
+        # The request comes last: its own risk says how the rest spreads above it.
+        asked = np.hstack([value_log2, np.where(np.isnan(edge), value_log2[:, -1:], edge)])
+        logits = _logits(self.free, asked)
+        free, pooled = expit(logits), expit((logits + _logits(self.given, asked)) / 2)
+        share = (1 - pooled[:, -1:]) / np.maximum(1 - free[:, -1:], SMALLEST_RISK)
+        free, pooled = free[:, :-1], pooled[:, :-1]
+        both = np.where(value_log2 <= edge, 1 - pooled, share * (1 - free))
+        both = np.minimum.accumulate(np.minimum(np.maximum(both, 0), 1), axis=1)
+        result: Array = np.where(self.agree[:, None], 1 - free, both)
+        return result
 
 
 def _logits(quantiles: Array, value_log2: Array) -> Array:
-    return logit_of(np.broadcast_to(quantiles, (len(value_log2), len(LEVELS))), value_log2)
+    """(n, k) for quantiles (n, len(LEVELS)) and values (n, k)."""
+    width = value_log2.shape[1]
+    return logit_of(np.repeat(quantiles, width, axis=0), value_log2.ravel()).reshape(value_log2.shape)
 
 
 def _edges(target: Target, bound_log2: Array) -> Array:
@@ -81,18 +87,26 @@ def _edges(target: Target, bound_log2: Array) -> Array:
     return target.to_log2(np.round(target.from_log2(bound_log2)) + 0.5) if target.whole else bound_log2
 
 
-def _between(target: Target, survival: _Survival) -> Curve:
+def _between(target: Target, survival: _Survival) -> list[Curve]:
     """Points where either distribution has some, and at the request."""
-    places = np.concatenate([at_logit(q[None], LOGITS[::2])[0] for q in (survival.given, survival.free)])
-    places = np.unique(np.append(places, survival.edge_log2))
-    return _points(target.from_log2(places).tolist(), survival(places).tolist())
+    places = np.hstack(
+        [*(at_logit(one, LOGITS[::2]) for one in (survival.given, survival.free)), survival.edge_log2[:, None]]
+    )
+    places.sort(axis=1)
+    risks = survival(places).tolist()
+    new = np.diff(places, axis=1, prepend=-np.inf) > 0
+    values = target.from_log2(places).tolist()
+    return [
+        _points(list(compress(one, told)), list(compress(risk, told)))
+        for one, risk, told in zip(values, risks, new.tolist(), strict=True)
+    ]
 
 
 def _whole(target: Target, survival: _Survival, values: list[float]) -> Curve:
     """Points at whole numbers, up to where the risk is next to nothing."""
     numbers = sorted({0.0, *(max(float(round(value)), 0.0) for value in values)})
-    risks = survival(target.to_log2(np.array(numbers) + 0.5))
-    return tuple(zip(numbers, risks.tolist(), strict=True))
+    (risks,) = survival(target.to_log2(np.array([numbers]) + 0.5)).tolist()
+    return tuple(zip(numbers, risks, strict=True))
 
 
 def _points(values: list[float], risks: list[float]) -> Curve:
