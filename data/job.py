@@ -131,7 +131,8 @@ class TargetPrediction:
         >>> [round(memory.risk_of(mb), 4) for mb in (400, 800, 900, 1000, 9000)]
         [0.75, 0.5, 0.15, 0.1, 0.0001]
         """
-        place = bisect_left(self.risk_curve, value, key=lambda point: point[0])
+        # A value alone comes before all points with it.
+        place = bisect_left(self.risk_curve, (value,))
         if place == len(self.risk_curve):
             return self.risk_curve[-1][1]
         upper, risk = self.risk_curve[place]

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from zlib import crc32
 
 import numpy as np
@@ -45,14 +46,6 @@ WITHOUT_QUEUE = 0.1
 CATEGORY_NAMES: tuple[str, ...] = ("user", "account", "partition", "job_name", "command", "gpu_type")
 
 _FIRST_HISTORY = len(NUMERIC_NAMES) - len(HISTORY_NAMES)
-#: Columns that hold values of the target, to be given relative to the anchor.
-_RELATIVE = np.array(
-    [
-        _FIRST_HISTORY + relation * len(STATISTICS) + place
-        for relation in range(len(RELATIONS))
-        for place in range(2, len(STATISTICS))
-    ]
-)
 _MEAN = [_FIRST_HISTORY + relation * len(STATISTICS) + STATISTICS.index("mean") for relation in range(len(RELATIONS))]
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _FLAG_NUMBER = re.compile(r"-{1,2}([A-Za-z][\w-]*)[ =](\d+(?:\.\d+)?)(?![\w.])")
@@ -112,6 +105,7 @@ def category_row(request: JobRequest) -> list[int]:
     return [bucket(text) for text in texts]
 
 
+@lru_cache(maxsize=4096)
 def bucket(text: str | None) -> int:
     """The bucket of a category, the same whatever its digits; 0 for none."""
     return crc32(template(text).encode()) % CATEGORY_BUCKETS if text else 0
@@ -133,27 +127,48 @@ def assemble(
 
     queue: (n, len(QUEUE_FIGURES)), for a wait; NaN where the queue is not known.
     """
+    return assemble_all(rows, categories, [target], queue)
+
+
+def assemble_all(
+    rows: Sequence[Sequence[float]] | Array, categories: Sequence[Sequence[int]] | NDArray[np.int32],
+    targets: Sequence[Target], queue: Array | None = None,
+) -> Features:  # fmt: skip
+    """The same of n jobs for several targets, one target after the other; categories are those of the n jobs.
+
+    queue: (n, len(QUEUE_FIGURES)) for the target that is a wait, if there is one; None where nobody looked. Its columns
+    are there if one of the targets is a wait, and unknown to the others.
+    """
     numeric = np.array(rows, dtype=np.float64).reshape(-1, len(NUMERIC_NAMES))
-    means = numeric[:, _MEAN]
-    known = ~np.isnan(means)
-    relation = np.where(known.any(axis=1), known.argmax(axis=1), len(RELATIONS))
-    filled = np.column_stack([means, np.full(len(numeric), target.first_anchor_log2)])
-    closest: Array = filled[np.arange(len(numeric)), relation]
-    # What a queue holds is of one size for all: no family waits as another does times a factor.
-    anchor = np.full(len(numeric), target.first_anchor_log2) if target.is_wait else closest
-    numeric[:, _RELATIVE] -= anchor[:, None]
-    numeric[:, _column("item_value")] -= anchor
-    if target.request_column:
-        numeric[:, _REQUEST_TO_ANCHOR] = numeric[:, _REQUEST_OF[target.request_column]] - anchor
+    jobs = len(numeric) // len(targets)
+    # One more column, as if all had it in common that nothing is known of them.
+    means = np.empty((len(numeric), len(RELATIONS) + 1))
+    means[:, :-1] = numeric.take(_MEAN, axis=1)
+    means[:, -1] = np.repeat([target.first_anchor_log2 for target in targets], jobs)
+    relation = (means == means).argmax(axis=1)
+    closest: Array = means.take(relation + np.arange(0, means.size, means.shape[1]))
+    anchor = closest.copy()
+    waits = any(target.is_wait for target in targets)
+    wide = np.empty((len(numeric), len(NUMERIC_NAMES) + waits * len(QUEUE_NAMES)), dtype=np.float32)
+    wide[:, len(NUMERIC_NAMES) :] = np.nan
+    for place, target in enumerate(targets):
+        of = slice(place * jobs, (place + 1) * jobs)
+        if target.is_wait:
+            # What a queue holds is of one size for all: no family waits as another does times a factor.
+            anchor[of] = target.first_anchor_log2
+            if queue is not None:
+                wide[of, len(NUMERIC_NAMES) :] = _queue_columns(queue, anchor[of])
+        if target.request_column:
+            numeric[of, _REQUEST_TO_ANCHOR] = numeric[of, _REQUEST_OF[target.request_column]] - anchor[of]
+    # A view: the values of the target in each relation, behind the count and the age.
+    history = numeric[:, _FIRST_HISTORY:].reshape(len(numeric), len(RELATIONS), len(STATISTICS))
+    history[:, :, 2:] -= anchor[:, None, None]
+    numeric[:, _ITEM_VALUE] -= anchor
     numeric[:, _ANCHOR] = closest
     numeric[:, _ANCHOR_RELATION] = relation
-    if queue is not None:
-        numeric = np.hstack([numeric, _queue_columns(queue, anchor)])
-    return Features(
-        numeric=numeric.astype(np.float32),
-        categories=np.array(categories, dtype=np.int32).reshape(-1, len(CATEGORY_NAMES)),
-        anchor=anchor,
-    )
+    wide[:, : len(NUMERIC_NAMES)] = numeric
+    coded = np.array(categories, dtype=np.int32).reshape(-1, len(CATEGORY_NAMES))
+    return Features(numeric=wide, categories=np.concatenate([coded] * len(targets)), anchor=anchor)
 
 
 def some_without_queue(features: Features, seed: int) -> Features:
@@ -174,8 +189,8 @@ def _column(name: str) -> int:
     return NUMERIC_NAMES.index(name)
 
 
-_REQUEST_TO_ANCHOR, _ANCHOR, _ANCHOR_RELATION = (
-    _column(name) for name in ("request_to_anchor", "anchor_log2", "anchor_relation")
+_REQUEST_TO_ANCHOR, _ANCHOR, _ANCHOR_RELATION, _ITEM_VALUE = (
+    _column(name) for name in ("request_to_anchor", "anchor_log2", "anchor_relation", "item_value")
 )
 _REQUEST_OF = {
     "req_mem_mb": _column("log2_req_mem_mb"),

@@ -16,6 +16,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from crowdrun.data.job import JobRequest
 
@@ -45,6 +46,7 @@ RELATIONS: tuple[str, ...] = (
 )
 
 
+@lru_cache(maxsize=4096)
 def template(text: str | None) -> str:
     """A name with its digits and its item out, so that `train-7` and `train-12` are the same family.
 
@@ -109,10 +111,13 @@ class Trail:
     count: int = 0
     newest_time: float = 0.0
     mean: float = math.nan
+    #: What `statistics` tells but for the age, until the next value comes.
+    _told: "tuple[float, ...] | None" = None
 
     def add(self, value: float, end_time: float) -> None:
         self.recent.append(value)
         insort(self.ordered, value)
+        self._told = None
         self.count += 1
         self.newest_time = max(self.newest_time, end_time)
         self.mean = value if self.count == 1 else self.mean + NEWEST_WEIGHT * (value - self.mean)
@@ -128,6 +133,29 @@ class Trail:
     def last(self) -> float:
         return self.recent[-1]
 
+    @property
+    def told(self) -> tuple[float, ...]:
+        """`STATISTICS` without the age: a trail is asked for far more often than it grows."""
+        if self._told is None:
+            self._told = self._summary()
+        return self._told
+
+    def _summary(self) -> tuple[float, ...]:
+        ordered, recent = self.ordered, self.recent
+        top = len(ordered) - 1
+        newest = [recent[-1 - back] for back in range(min(5, top + 1))]
+        return (
+            math.log2(1 + self.count),
+            newest[0],
+            newest[1] if top else math.nan,
+            self.mean,
+            max(newest),
+            ordered[0],
+            ordered[top // 2],
+            ordered[int(top * 0.9 + 0.5)],
+            ordered[top],
+        )
+
 
 #: What `statistics` tells of a trail; the first two are not values of the target.
 STATISTICS: tuple[str, ...] = (
@@ -140,21 +168,8 @@ def statistics(trail: Trail | None, now: float) -> tuple[float, ...]:
     """`STATISTICS` of a trail at the time `now`; NaN where nothing is known."""
     if trail is None:
         return _NOTHING
-    ordered, recent = trail.ordered, trail.recent
-    top = len(ordered) - 1
-    newest = [recent[-1 - back] for back in range(min(5, top + 1))]
-    return (
-        math.log2(1 + trail.count),
-        math.log2(1 + max(0.0, now - trail.newest_time)),
-        newest[0],
-        newest[1] if top else math.nan,
-        trail.mean,
-        max(newest),
-        ordered[0],
-        ordered[top // 2],
-        ordered[int(top * 0.9 + 0.5)],
-        ordered[top],
-    )
+    count, *rest = trail.told
+    return (count, math.log2(1 + max(0.0, now - trail.newest_time)), *rest)
 
 
 class History:
@@ -189,14 +204,16 @@ class History:
     def statistics(self, keys: Sequence[Key | None], now: float) -> list[float]:
         """`STATISTICS` of each relation, one after the other: len(RELATIONS) * len(STATISTICS) values."""
         row: list[float] = []
+        trails = self._trails
         for key in keys:
-            row += statistics(self.trail(key), now)
+            row += statistics(trails.get(key) if key else None, now)
         return row
 
     def closest(self, keys: Sequence[Key | None], at_least: int = 1) -> tuple[int, Trail] | None:
         """The closest relation with so many values, and its trail."""
+        trails = self._trails
         for relation, key in enumerate(keys):
-            trail = self.trail(key)
+            trail = trails.get(key) if key else None
             if trail is not None and len(trail.recent) >= at_least:
                 return relation, trail
         return None

@@ -8,6 +8,8 @@ slope of the last four, so that a calibration can ask for more than any learner 
 120.0
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +36,7 @@ def expit(x: Array) -> Array:
 
 
 GRID: Array = logit(LEVELS)
+_STEPS: Array = np.diff(GRID)
 
 
 def between(lower: Array, upper: Array, share: Array) -> Array:
@@ -45,8 +48,42 @@ def between(lower: Array, upper: Array, share: Array) -> Array:
 def slope_beyond(quantiles: Array) -> Array:
     """(n,) slope of each row above the grid, log2 a unit of logit."""
     rise = quantiles[:, -1] - quantiles[:, -1 - _SLOPE_SPAN]
-    result: Array = np.clip(rise / (GRID[-1] - GRID[-1 - _SLOPE_SPAN]), SMALLEST_SLOPE, LARGEST_SLOPE)
+    slope = rise / (GRID[-1] - GRID[-1 - _SLOPE_SPAN])
+    result: Array = np.minimum(np.maximum(slope, SMALLEST_SLOPE), LARGEST_SLOPE)
     return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where k logits lie on the grid: worked out once for those that are asked for again and again."""
+
+    #: (k,) the level of the grid above each, and the share of the way to it from the one below.
+    upper: NDArray[np.intp]
+    share: Array
+    #: Which of them lie beyond the grid, and by how much.
+    outside: NDArray[np.intp]
+    beyond: Array
+
+    @classmethod
+    def of(cls, x: Array) -> "Places":
+        upper, share, beyond = _on_grid(x)
+        outside = np.flatnonzero(beyond > 0)
+        return cls(upper=upper, share=share, outside=outside, beyond=beyond[outside])
+
+    def of_rows(self, quantiles: Array) -> Array:
+        """(n, k) the quantiles at these places, of each row of (n, len(LEVELS))."""
+        value = between(quantiles.take(self.upper - 1, axis=1), quantiles.take(self.upper, axis=1), self.share)
+        if len(self.outside):
+            value[:, self.outside] += slope_beyond(quantiles)[:, None] * self.beyond
+        return value
+
+
+def _on_grid(x: Array) -> tuple[NDArray[np.intp], Array, Array]:
+    """The level above each logit, the share of the way to it, and how far the logit lies beyond the grid."""
+    inside = np.minimum(np.maximum(x, GRID[0]), GRID[-1])
+    upper = np.minimum(np.maximum(GRID.searchsorted(inside), 1), len(GRID) - 1)
+    share = (inside - GRID.take(upper - 1)) / _STEPS.take(upper - 1)
+    return upper, share, x - GRID[-1]
 
 
 def at_logit(quantiles: Array, x: Array) -> Array:
@@ -55,18 +92,23 @@ def at_logit(quantiles: Array, x: Array) -> Array:
     Returns (n, k), or (n,) for k = 1.
     """
     x = np.atleast_2d(x)
-    inside = np.minimum(np.maximum(x, GRID[0]), GRID[-1])
-    upper = np.minimum(np.maximum(GRID.searchsorted(inside), 1), len(GRID) - 1)
-    share = (inside - GRID[upper - 1]) / (GRID[upper] - GRID[upper - 1])
-    # The same places for all rows are taken as columns; rows with places of their own are picked one by one.
-    rows: slice | NDArray[np.intp] = slice(None) if len(x) == 1 else np.arange(len(quantiles))[:, None]
-    upper = upper[0] if len(x) == 1 else upper
-    value = between(quantiles[rows, upper - 1], quantiles[rows, upper], share)
-    beyond = x - GRID[-1]
+    value = Places.of(x[0]).of_rows(quantiles) if len(x) == 1 else _at_own(quantiles, x)
+    return value[:, 0] if value.shape[1] == 1 else value
+
+
+def _at_own(quantiles: Array, x: Array) -> Array:
+    """The same where each row has places of its own."""
+    upper, share, beyond = _on_grid(x)
+    place = upper + _first_of_row(quantiles)[:, None]
+    value = between(quantiles.take(place - 1), quantiles.take(place), share)
     if beyond.max(initial=0.0) > 0:
-        value = value + slope_beyond(quantiles)[:, None] * np.maximum(beyond, 0)
-    result: Array = value[:, 0] if value.shape[1] == 1 else value
-    return result
+        value += slope_beyond(quantiles)[:, None] * np.maximum(beyond, 0)
+    return value
+
+
+def _first_of_row(quantiles: Array) -> NDArray[np.intp]:
+    """(n,) where each row begins when all are laid end to end."""
+    return np.arange(0, quantiles.size, len(LEVELS))
 
 
 def logit_of(quantiles: Array, value: Array) -> Array:
@@ -76,12 +118,16 @@ def logit_of(quantiles: Array, value: Array) -> Array:
     """
     place = (quantiles < value[:, None]).sum(axis=1)
     upper = np.minimum(np.maximum(place, 1), len(GRID) - 1)
-    rows = np.arange(len(quantiles))
-    step = quantiles[rows, upper] - quantiles[rows, upper - 1]
-    share = np.where(step > 1e-12, (value - quantiles[rows, upper - 1]) / np.maximum(step, 1e-12), 1.0)
-    inside = GRID[upper - 1] + np.minimum(np.maximum(share, 0), 1) * (GRID[upper] - GRID[upper - 1])
-    beyond = GRID[-1] + (value - quantiles[:, -1]) / slope_beyond(quantiles)
-    result: Array = np.where(place == 0, GRID[0] - 1.0, np.where(value > quantiles[:, -1], beyond, inside))
+    flat = upper + _first_of_row(quantiles)
+    lower = quantiles.take(flat - 1)
+    step, rise = quantiles.take(flat) - lower, value - lower
+    share = np.where(step > 1e-12, rise / np.maximum(step, 1e-12), 1.0)
+    result: Array = GRID.take(upper - 1) + np.minimum(np.maximum(share, 0), 1) * _STEPS.take(upper - 1)
+    result[place == 0] = GRID[0] - 1.0
+    above = np.flatnonzero(value > quantiles[:, -1])
+    if len(above):
+        over = quantiles[above]
+        result[above] = GRID[-1] + (value[above] - over[:, -1]) / slope_beyond(over)
     return result
 
 
@@ -116,6 +162,7 @@ def pinball(quantiles: Array, value: Array) -> Array:
 ATOM_LEVELS: Array = np.concatenate([(np.arange(40) + 0.5) / 40 * 0.9, 0.9 + (np.arange(8) + 0.5) / 8 * 0.1])
 ATOM_WEIGHTS: Array = np.concatenate([np.full(40, 0.9 / 40), np.full(8, 0.1 / 8)])
 ATOM_LOGITS: Array = logit(ATOM_LEVELS)
+ATOM_PLACES = Places.of(ATOM_LOGITS)
 
 
 def mixture(members: Array, weights: Array) -> Array:
@@ -127,12 +174,25 @@ def mixture(members: Array, weights: Array) -> Array:
     """
     count, rows, _ = members.shape
     size = count * len(ATOM_WEIGHTS)
-    atoms = at_logit(members.transpose(1, 0, 2).reshape(rows * count, -1), ATOM_LOGITS).reshape(rows, size)
+    by_row = members.transpose(1, 0, 2).reshape(rows * count, -1)
+    atoms = ATOM_PLACES.of_rows(by_row).reshape(rows, size)
     mass = (weights.T[:, :, None] * ATOM_WEIGHTS).reshape(rows, size)
-    order = np.argsort(atoms, axis=1, kind="stable") + size * np.arange(rows)[:, None]
+    first = size * np.arange(rows)[:, None]
+    order = np.argsort(atoms, axis=1, kind="stable") + first
     atoms, mass = atoms.take(order), mass.take(order)
     reached = mass.cumsum(axis=1) - mass / 2
-    result = np.empty((rows, len(LEVELS)))
-    for row in range(rows):
-        result[row] = np.interp(LEVELS, reached[row], atoms[row])
+    return _at_levels(atoms, reached)
+
+
+def _at_levels(atoms: Array, reached: Array) -> Array:
+    """(n, len(LEVELS)) the atoms (n, k) where their probability reaches each level, with straight lines between."""
+    rows, size = atoms.shape
+    # One search for all rows, each a unit above the one before.
+    first = np.arange(rows)[:, None]
+    place = (reached + first).ravel().searchsorted(LEVELS + first, side="right")
+    upper = np.minimum(np.maximum(place, size * first + 1), size * first + size - 1)
+    start, low = reached.take(upper - 1), atoms.take(upper - 1)
+    # Atoms without a weight lie at one probability.
+    share = (LEVELS - start) / np.maximum(reached.take(upper) - start, 1e-300)
+    result: Array = low + np.minimum(np.maximum(share, 0), 1) * (atoms.take(upper) - low)
     return result

@@ -21,7 +21,7 @@ from crowdrun.predictor.target_model import TargetModel
 from crowdrun.predictor.target_settings import TargetSettings
 
 #: Labelled jobs that are predicted in advance, and the fits over them.
-REHEARSED = 20_000
+REHEARSED = 12_000
 REHEARSALS = 6
 #: Ended jobs between two looks at weights and calibration: half the time of a look after each (docs/log.md).
 ENDS_BETWEEN_LOOKS = 16

@@ -15,12 +15,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crowdrun.predictor.quantiles import ATOM_LEVELS, ATOM_LOGITS, ATOM_WEIGHTS, Array, at_logit, expit, logit, logit_of
+from crowdrun.predictor.quantiles import ATOM_LEVELS, ATOM_PLACES, ATOM_WEIGHTS, Array, at_logit, expit, logit, logit_of
 from crowdrun.predictor.target import Target
 
-_BLOCK = 1000
+#: Jobs that are played through at once: as many as the nearer caches hold.
+_BLOCK = 8
 #: Doublings after which one more makes no difference: no cluster has 2^64 MB.
 _MOST_FAILURES = 64
+_FAILURES = np.arange(_MOST_FAILURES + 1)
+#: What an allocation of 1 holds over its attempts, by the number of its failures, and how much more for each share of
+#: an attempt that a failure costs beyond it.
+_HELD: Array = np.exp2(_FAILURES + 1) - 1
+_HELD_A_SHARE: Array = _HELD * _FAILURES
 
 #: What a failure costs beyond the attempt itself, as a share of it.
 LEAN_FAILURE_SHARE = 0.1
@@ -31,40 +37,63 @@ SAFE_PRICES = 5.0
 USUAL_RISK = 0.05
 
 
+class Played:
+    """Every need of some distributions tried as an allocation: what it would hold, and how often it would fail."""
+
+    def __init__(self, quantiles: Array) -> None:
+        """quantiles: (n, len(LEVELS)) log2, calibrated."""
+        #: (n, len(ATOM_LEVELS)) log2, and what each costs as an allocation.
+        self.needs = ATOM_PLACES.of_rows(quantiles)
+        self._held, self._held_a_share, self._failing = (np.empty_like(self.needs) for _ in range(3))
+        for start in range(0, len(quantiles), _BLOCK):
+            self._play(slice(start, start + _BLOCK))
+        amount = np.exp2(self.needs)
+        self._held *= amount
+        self._held_a_share *= amount
+
+    def _play(self, rows: slice) -> None:
+        # An allocation fails as often as its doublings take to reach the need.
+        failures = self.needs[rows, None, :] - self.needs[rows, :, None]
+        failures -= 1e-12
+        times = np.ceil(failures, out=failures).astype(np.intp)
+        # Below 0, where an allocation is larger than the need, counts as 0; above the most as the most.
+        self._held[rows] = _HELD.take(times, mode="clip") @ ATOM_WEIGHTS
+        self._held_a_share[rows] = _HELD_A_SHARE.take(times, mode="clip") @ ATOM_WEIGHTS
+        self._failing[rows] = (times > 0) @ ATOM_WEIGHTS
+
+    def lean(self, failure_price: Array | float) -> Array:
+        """(n,) log2 of the allocation with the least expected wastage. failure_price: (n,) or one for all."""
+        return self._cheapest(LEAN_FAILURE_SHARE, failure_price, None)
+
+    def safe(self, failure_price: Array | float, risk: float, ceiling: Array) -> Array:
+        """(n,) log2 of the allocation of least cost that keeps the risk; no less than the quantile of the ceiling,
+        which is between two needs."""
+        strictness = USUAL_RISK / risk
+        price = SAFE_PRICES * failure_price * strictness
+        return self._cheapest(SAFE_FAILURE_SHARE * strictness, price, ceiling)
+
+    def _cheapest(self, failure_share: float, failure_price: Array | float, ceiling: Array | None) -> Array:
+        expected = self._held + failure_share * self._held_a_share
+        expected += np.reshape(failure_price, (-1, 1)) * self._failing
+        if ceiling is not None:
+            too_risky = 1 - ceiling[:, None] > ATOM_LEVELS
+            # The highest need is always allowed, however small the ceiling.
+            too_risky[:, -1] = False
+            np.copyto(expected, np.inf, where=too_risky)
+        chosen = expected.argmin(axis=1)
+        result: Array = self.needs.take(chosen + self.needs.shape[1] * np.arange(len(chosen)))
+        return result
+
+
 def lean_log2(quantiles: Array, target: Target) -> Array:
     """(n,) log2 of the allocation with the least expected wastage. quantiles: (n, len(LEVELS)) log2, calibrated."""
-    return _cheapest(quantiles, LEAN_FAILURE_SHARE, target.failure_price, None)
+    return Played(quantiles).lean(target.failure_price)
 
 
 def safe_log2(quantiles: Array, target: Target, risk: float, ceiling: Array) -> Array:
     """(n,) log2 of the allocation that keeps the risk. ceiling: (n,) the largest risk that each job may take."""
-    strictness = USUAL_RISK / risk
-    price = SAFE_PRICES * target.failure_price * strictness
-    chosen = _cheapest(quantiles, SAFE_FAILURE_SHARE * strictness, price, ceiling)
+    chosen = Played(quantiles).safe(target.failure_price, risk, ceiling)
     result: Array = np.maximum(chosen, at_logit(quantiles, logit(1 - ceiling)[:, None]))
-    return result
-
-
-def _cheapest(quantiles: Array, failure_share: float, failure_price: float, ceiling: Array | None) -> Array:
-    """(n,) the need, of those played through, that costs least as an allocation."""
-    result = np.empty(len(quantiles))
-    # What an allocation of 1 costs in memory held, by the number of its failures.
-    count = np.arange(_MOST_FAILURES + 1)
-    of_held = (np.exp2(count + 1) - 1) * (1 + failure_share * count)
-    for start in range(0, len(quantiles), _BLOCK):
-        needs = at_logit(quantiles[start : start + _BLOCK], ATOM_LOGITS)
-        # An allocation fails as often as its doublings take to reach the need.
-        failures = np.ceil(needs[:, None, :] - needs[:, :, None] - 1e-12)
-        failures = np.minimum(np.maximum(failures, 0), _MOST_FAILURES).astype(np.intp)
-        expected = np.exp2(needs) * (of_held.take(failures) @ ATOM_WEIGHTS) + failure_price * (
-            (failures > 0) @ ATOM_WEIGHTS
-        )
-        if ceiling is not None:
-            too_risky = 1 - ceiling[start : start + _BLOCK, None] > ATOM_LEVELS
-            # The highest need is always allowed, however small the ceiling.
-            too_risky[:, -1] = False
-            expected = np.where(too_risky, np.inf, expected)
-        result[start : start + _BLOCK] = needs[np.arange(len(needs)), np.argmin(expected, axis=1)]
     return result
 
 
@@ -73,15 +102,16 @@ def risk_at(quantiles: Array, allocation_log2: Array) -> Array:
     return 1 - expit(logit_of(quantiles, allocation_log2))
 
 
-def ladder_log2(quantiles: Array, first: float, rungs: int = 3) -> tuple[float, ...]:
-    """What to ask for after `first` was not enough: twice as much each time, or the highest quantile if that is more.
+def ladder_log2(quantiles: Array, first: Array, rungs: int = 3) -> Array:
+    """(n, rungs) what to ask for after `first` was not enough: twice as much each time, or the highest quantile if that
+    is more.
 
-    quantiles: (len(LEVELS),) log2.
+    quantiles: (n, len(LEVELS)) log2; first: (n,).
     """
     steps = [first]
     for _ in range(rungs):
-        steps.append(max(steps[-1] + 1.0, float(quantiles[-1])))
-    return tuple(steps[1:])
+        steps.append(np.maximum(steps[-1] + 1.0, quantiles[:, -1]))
+    return np.stack(steps[1:], axis=1)
 
 
 @dataclass(kw_only=True)

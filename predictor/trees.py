@@ -7,6 +7,7 @@ A model of ONNX or the library's own would do the same; this form loads in milli
 one row for all trees at once, and one check (`learners/` hold each fitted model against its library) covers it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +20,8 @@ from crowdrun.predictor.quantiles import Array
 
 #: Rows that go down the trees together: as many as the nearer caches hold.
 _ROWS_AT_ONCE = 64
-#: Levels after which it is looked whether all have arrived at their leaves: few paths are as long as the longest.
-_LEVELS_BETWEEN_LOOKS = 3
+#: Levels after which those that have arrived at their leaves are left out: few paths are as long as the longest.
+_LEVELS_BETWEEN_LOOKS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +40,13 @@ class Trees:
     #: True when a value equal to the threshold goes left (scikit-learn); else it goes right (xgboost).
     equal_left: bool
 
-    def leaves(self, numeric: NDArray[np.float32]) -> NDArray[np.int32]:
+    def leaves(self, numeric: NDArray[np.float32]) -> NDArray[np.intp]:
         """The node in which each row ends, for each tree: (n, trees)."""
-        result = np.empty((len(numeric), len(self.roots)), dtype=np.int32)
-        for start in range(0, len(numeric), _ROWS_AT_ONCE):
-            block = slice(start, start + _ROWS_AT_ONCE)
-            result[block] = self._walk.leaves(numeric[block])
-        return result
+        return self.walk.leaves(numeric)
 
     @cached_property
-    def _walk(self) -> "_Walk":
-        return _Walk(self)
+    def walk(self) -> "Walk":
+        return Walk([self], 0)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         return {
@@ -64,36 +61,98 @@ class Trees:
         return cls(**flat, depth=int(arrays["depth"]), equal_left=bool(arrays["equal_left"]))  # type: ignore[arg-type]
 
 
-class _Walk:
-    """The arrays of a walk. A place is twice the number of a node, so that place + 1 stands for its right child."""
+class Walk:
+    """The way down the trees of several targets, all at once; nodes and trees are numbered one target after the other.
 
-    def __init__(self, trees: Trees) -> None:
-        nodes = len(trees.feature)
-        self._roots = 2 * trees.roots.astype(np.intp)
-        self._feature = np.repeat(2 * trees.feature.astype(np.intp) + ~trees.unknown_left, 2)
-        self._threshold = np.repeat(trees.threshold, 2)
-        self._child = np.empty(2 * nodes, dtype=np.intp)
-        self._child[0::2], self._child[1::2] = 2 * trees.left.astype(np.intp), 2 * trees.right.astype(np.intp)
-        self._goes_right = np.greater if trees.equal_left else np.greater_equal
-        self._depth = trees.depth
+    Nodes lie in the order of their depth, all roots first and siblings together, so that a walk touches few places of
+    the memory, and the right child is the one after the left.
+    """
+
+    def __init__(self, targets: Sequence[Trees], columns: int) -> None:
+        """columns: features of each target, side by side in a row."""
+        ends = np.cumsum([0, *(len(trees.feature) for trees in targets)])
+        #: The first node of each target.
+        self.first_node = ends[:-1]
+        self._unknown_left = any(bool(trees.unknown_left.any()) for trees in targets)
+        self._trees = sum(len(trees.roots) for trees in targets)
+
+        def numbered(name: str) -> NDArray[np.intp]:
+            parts = [getattr(t, name).astype(np.intp) + at for t, at in zip(targets, self.first_node, strict=True)]
+            return np.concatenate(parts)
+
+        #: Of each place: the number of its node, whether it is no leaf, and what a step needs; a leaf leads to itself.
+        self._node, first_child = _by_depth(numbered("roots"), numbered("left"), numbered("right"))
+        self._inner = first_child >= 0
+        self._child = np.where(self._inner, first_child, np.arange(len(self._node)))
+        feature = [self._columns(trees, columns * place) for place, trees in enumerate(targets)]
+        self._feature = np.concatenate(feature)[self._node]
+        threshold = np.concatenate([trees.threshold for trees in targets])[self._node]
+        if not targets[0].equal_left:
+            # An equal value goes right as well: the limit is the next smaller number.
+            threshold = np.nextafter(threshold, np.float32(-np.inf))
+        self._threshold = np.where(self._inner, threshold, np.float32(np.inf))
+
+    def _columns(self, trees: Trees, first: int) -> NDArray[np.intp]:
+        """Where the value of each node's feature is found in what `_known` makes of a row."""
+        feature = trees.feature.astype(np.intp) + first
+        return 2 * feature + ~trees.unknown_left if self._unknown_left else feature
 
     def leaves(self, numeric: NDArray[np.float32]) -> NDArray[np.intp]:
-        # Each feature twice: unknown as -inf, which goes left, and as +inf, which goes right.
-        values = np.repeat(numeric, 2, axis=1)
-        for unknown, infinity in ((0, -np.inf), (1, np.inf)):
-            column = values[:, unknown::2]
-            np.copyto(column, np.float32(infinity), where=np.isnan(column))
+        """The node in which each row ends, for each tree: numeric (n, targets * columns). Returns (n, trees)."""
+        result = np.empty((len(numeric), self._trees), dtype=np.intp)
+        for start in range(0, len(numeric), _ROWS_AT_ONCE):
+            block = slice(start, start + _ROWS_AT_ONCE)
+            result[block] = self._down(self._known(numeric[block]))
+        return result
+
+    def _known(self, numeric: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The values with the unknown ones as infinities, which go the right way: right alone, or each value twice."""
+        unknown = np.isnan(numeric)
+        right = np.where(unknown, np.float32(np.inf), numeric)
+        if not self._unknown_left:
+            return right
+        left = np.where(unknown, np.float32(-np.inf), numeric)
+        return np.stack([left, right], axis=2).reshape(len(numeric), -1)
+
+    def _down(self, values: NDArray[np.float32]) -> NDArray[np.intp]:
+        rows, width = values.shape
         flat = values.ravel()
-        first = np.arange(0, flat.size, values.shape[1])[:, None] if len(numeric) > 1 else 0
-        place = np.repeat(self._roots[None], len(numeric), axis=0)
-        for level in range(1, self._depth + 1):
-            value = flat.take(self._feature.take(place) + first)
-            right = self._goes_right(value, self._threshold.take(place))
-            below = self._child.take(place + right)
-            if level % _LEVELS_BETWEEN_LOOKS == 0 and (below == place).all():
-                break
-            place = below
-        return place >> 1
+        arrived = place = np.tile(np.arange(self._trees), rows)
+        first = np.repeat(np.arange(rows) * width, self._trees) if rows > 1 else None
+        walking: NDArray[np.intp] | None = None
+        while True:
+            for _ in range(_LEVELS_BETWEEN_LOOKS):
+                feature = self._feature.take(place)
+                if first is not None:
+                    feature += first
+                right = flat.take(feature) > self._threshold.take(place)
+                place = self._child.take(place)
+                place += right
+            if walking is None:
+                arrived = place
+            else:
+                arrived[walking] = place
+            moving = np.flatnonzero(self._inner.take(place))
+            if not len(moving):
+                return self._node.take(arrived).reshape(rows, -1)
+            walking = moving if walking is None else walking.take(moving)
+            place = place.take(moving)
+            first = None if first is None else first.take(moving)
+
+
+def _by_depth(
+    roots: NDArray[np.intp], left: NDArray[np.intp], right: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The nodes in the order of their depth, siblings together, and the place of each one's first child; -1 at a
+    leaf."""
+    level, nodes, children, count = roots, [roots], [], len(roots)
+    while len(level):
+        inner = left[level] != level
+        children.append(np.where(inner, count + 2 * (np.cumsum(inner) - 1), -1))
+        level = np.stack([left[level[inner]], right[level[inner]]], axis=1).ravel()
+        nodes.append(level)
+        count += len(level)
+    return np.concatenate(nodes), np.concatenate(children)
 
 
 def join(parts: list[dict[str, NDArray[np.generic]]], *, depth: int, equal_left: bool) -> Trees:

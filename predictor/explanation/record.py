@@ -1,4 +1,7 @@
-"""The record of what is said of one job for one target."""
+"""The records of what is said of jobs: figures of all rows worked out together, then put into one record a row."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -7,36 +10,62 @@ from crowdrun.predictor.explanation.risk_curve import Curve
 from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.sizing import ladder_log2
 from crowdrun.predictor.target import Target
+from crowdrun.predictor.target_rows import TargetRows
+
+_LEVELS: list[float] = LEVELS.tolist()
 
 
-def prediction_of(
-    target: Target, calibrated: Array, safe: float, lean: float, members: dict[str, tuple[float, float]],
-    risk_curve: Curve, evidence: Evidence | None, asked: float | None,
-) -> TargetPrediction:  # fmt: skip
-    """calibrated (levels,), safe and lean in log2; asked in the unit of the target."""
-    figures = target.from_log2(calibrated)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figures:
+    """What is said of one target of one job, but for the evidence; in the unit of the target."""
+
+    quantiles: dict[float, float]
+    safe: float
+    lean: float
+    ladder: tuple[float, ...]
+    members: dict[str, tuple[float, float]]
+    asked: float | None
+    risk_curve: Curve
+
+    def prediction(self, target: Target, evidence: Evidence) -> TargetPrediction:
+        return TargetPrediction(
+            target=target.name, quantiles=self.quantiles, safe=self.safe, lean=self.lean, ladder=self.ladder,
+            members=self.members, risk_curve=self.risk_curve, evidence=evidence, asked=self.asked,
+        )  # fmt: skip
+
+
+def figures(
+    target: TargetRows, names: Sequence[str], *, calibrated: Array, safe: Array, lean: Array, medians: Array,
+    weights: Array, asked: Array, curves: Sequence[Curve],
+) -> Iterator[Figures]:  # fmt: skip
+    """One a row, from values in log2: calibrated (rows, levels), safe, lean and asked (rows,), medians (members, rows),
+    weights (rows, members); asked is NaN for none.
+    """
     # A job does not die for want of a GPU, or of a wait, and come back: these have no ladder.
-    rungs = () if target.whole or target.is_wait else ladder_log2(calibrated, safe)
-    ladder = target.from_log2(np.array(rungs))
-    return TargetPrediction(
-        target=target.name,
-        quantiles={float(level): _figure(target, value) for level, value in zip(LEVELS, figures, strict=True)},
-        safe=_figure(target, float(target.from_log2(np.array(safe))), up=True),
-        lean=_figure(target, float(target.from_log2(np.array(lean))), up=True),
-        ladder=tuple(_figure(target, value, up=True) for value in ladder),
-        members=members,
-        risk_curve=risk_curve,
-        evidence=evidence,
-        asked=asked,
-    )
+    climbs = ~(target.whole | target.is_wait)
+    given = np.column_stack([safe, lean, ladder_log2(calibrated, safe)])
+    quantiles = _possible(target, calibrated)
+    to_ask = _possible(target, given)
+    to_ask = np.where(target.whole[:, None], to_ask, np.ceil(to_ask - _ROUNDING)).tolist()
+    told = target.from_log2(medians.T).tolist()
+    requests = target.from_log2(asked).tolist()
+    rows = zip(quantiles.tolist(), to_ask, climbs.tolist(), told, weights.tolist(), requests, curves, strict=True)
+    for levels, (first, least, *rungs), climb, median, weight, request, curve in rows:
+        yield Figures(
+            quantiles=dict(zip(_LEVELS, levels, strict=True)),
+            safe=first,
+            lean=least,
+            ladder=tuple(rungs) if climb else (),
+            members=dict(zip(names, zip(median, weight, strict=True), strict=True)),
+            asked=None if request != request else request,
+            risk_curve=curve,
+        )
 
 
-def _figure(target: Target, value: float, *, up: bool = False) -> float:
-    """A whole number where the target is one, and what is asked for never below what can be asked for."""
-    value = max(float(value), target.smallest)
-    if target.whole:
-        return float(round(value))
-    return float(np.ceil(value - _ROUNDING)) if up else value
+def _possible(target: TargetRows, value_log2: Array) -> Array:
+    """In the unit of the target: a whole number where it is one, and never below what can be asked for."""
+    value = np.maximum(target.from_log2(value_log2), target.smallest[:, None])
+    return np.where(target.whole[:, None], np.rint(value), value)
 
 
 #: Values went through log2 and back: 880 MB must not become 881.

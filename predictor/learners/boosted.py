@@ -1,6 +1,7 @@
 """Gradient-boosted trees, one quantile a set of trees (xgboost, `reg:quantileerror`)."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 from crowdrun.data.errors import ModelError
 from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.features import Features
-from crowdrun.predictor.learner import Learner
+from crowdrun.predictor.learner import Joint, Learner
+from crowdrun.predictor.panel import Panel
 from crowdrun.predictor.quantiles import LEVELS, Array, between, logit
 from crowdrun.predictor.settings import PartSettings, searched
-from crowdrun.predictor.trees import Trees, join, load_trees
+from crowdrun.predictor.trees import Trees, Walk, join, load_trees
 
 #: Levels that are boosted; the others are interpolated in the logit (seven cost half of thirteen, docs/log.md).
 BOOSTED_LEVELS = np.array([0.05, 0.25, 0.5, 0.75, 0.9, 0.975, 0.995])
@@ -58,7 +60,7 @@ class Boosted(Learner):
         self._trees, self._leaf_values, self._output, self._start = flat_trees(booster, self.settings.max_depth)
         self.own_form = bytes(booster.save_raw("ubj"))
         sample = features.rows(slice(-64, None))
-        difference = np.abs(self._boosted(sample) - booster.inplace_predict(sample.numeric)).max()
+        difference = np.abs(_Boosters([self]).levels(Panel.of(sample)) - booster.inplace_predict(sample.numeric)).max()
         if difference > LARGEST_DIFFERENCE:
             raise ModelError(f"the flat form of the boosted trees is {difference:.2g} off xgboost's; do not publish it")
 
@@ -70,17 +72,9 @@ class Boosted(Learner):
             "quantile_alpha": BOOSTED_LEVELS, "seed": self.seed,
         }  # fmt: skip
 
-    def predict(self, features: Features) -> Array:
-        values = np.sort(self._boosted(features), axis=1)
-        return between(values[:, _UPPER - 1], values[:, _UPPER], _SHARE)
-
-    def _boosted(self, features: Features) -> Array:
-        result = np.empty((len(features), len(BOOSTED_LEVELS)))
-        for start in range(0, len(features), 1024):
-            block = slice(start, start + 1024)
-            leaves = self._leaf_values[self._trees.leaves(features.numeric[block])]
-            result[block] = leaves @ self._output + self._start
-        return result
+    @classmethod
+    def joint(cls, members: Sequence[Self]) -> Joint:
+        return _Boosters(members)
 
     def save(self, folder: Path) -> None:
         np.savez(
@@ -99,6 +93,30 @@ class Boosted(Learner):
         own_form = folder / OWN_FORM_FILE
         learner.own_form = own_form.read_bytes() if own_form.exists() else None
         return learner
+
+
+class _Boosters(Joint):
+    def __init__(self, members: Sequence[Boosted]) -> None:
+        trees = [member._trees for member in members]
+        self._width = 1 + max(int(one.feature.max(initial=0)) for one in trees)
+        self._walk = trees[0].walk if len(members) == 1 else Walk(trees, self._width)
+        self._leaf_values = np.concatenate([member._leaf_values for member in members])
+        #: The trees of each target, which level each of them adds to, and what the levels start from.
+        ends = np.cumsum([len(one.roots) for one in trees]).tolist()
+        self._parts = [
+            (slice(end - len(member._output), end), member._output, member._start)
+            for end, member in zip(ends, members, strict=True)
+        ]
+
+    def predict(self, panel: Panel) -> Array:
+        values = np.sort(self.levels(panel), axis=1)
+        return between(values.take(_UPPER - 1, axis=1), values.take(_UPPER, axis=1), _SHARE)
+
+    def levels(self, panel: Panel) -> Array:
+        """(rows, len(BOOSTED_LEVELS)), as they were boosted: they may cross."""
+        numeric = panel.by_job(panel.features.numeric[:, : self._width])
+        values = self._leaf_values.take(self._walk.leaves(numeric))
+        return np.concatenate([values[:, part] @ output + start for part, output, start in self._parts])
 
 
 def flat_trees(booster: Any, depth: int) -> tuple[Trees, Array, Array, Array]:

@@ -4,6 +4,7 @@ Source: Meinshausen, "Quantile Regression Forests", JMLR 7, 2006: the distributi
 are averaged over the trees. A distribution is kept as its CDF on a grid of values, so that an average is one sum.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 from crowdrun.data.errors import ModelError
 from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.features import Features
-from crowdrun.predictor.learner import Learner
+from crowdrun.predictor.learner import Joint, Learner
+from crowdrun.predictor.panel import Panel
 from crowdrun.predictor.quantiles import LEVELS, Array, between
 from crowdrun.predictor.settings import PartSettings, searched
-from crowdrun.predictor.trees import Trees, join, load_trees
+from crowdrun.predictor.trees import Trees, Walk, join, load_trees
 
 #: Points of the grid on which a CDF is kept.
 GRID_POINTS = 64
@@ -43,7 +45,7 @@ class Forest(Learner):
     def fit(self, features: Features, target: Array) -> None:
         from sklearn.ensemble import ExtraTreesRegressor
 
-        numeric = _complete(features)
+        numeric = _complete(features.numeric)
         chosen = self.settings
         leaf = min(chosen.smallest_leaf, max(1, len(target) // 8))
         forest = ExtraTreesRegressor(
@@ -57,16 +59,9 @@ class Forest(Learner):
             raise ModelError("the flat form of the forest ends in other leaves than scikit-learn's; do not publish it")
         self._cdf = _leaf_cdf(leaves, target, self._grid, len(self._trees.feature))
 
-    def predict(self, features: Features) -> Array:
-        cdf = self._cdf[self._trees.leaves(_complete(features))].mean(axis=1, dtype=np.float64)
-        # The first grid point at which the CDF reaches the level, with the share of the step below it.
-        place = (cdf[:, None, :] < LEVELS[None, :, None]).sum(axis=2)
-        upper = np.minimum(place, len(self._grid) - 1)
-        lower = np.maximum(upper - 1, 0)
-        rows = np.arange(len(cdf))[:, None]
-        step = cdf[rows, upper] - cdf[rows, lower]
-        share = np.where(step > 0, (LEVELS - cdf[rows, lower]) / np.where(step > 0, step, 1), 1.0)
-        return between(self._grid[lower], self._grid[upper], np.minimum(np.maximum(share, 0), 1))
+    @classmethod
+    def joint(cls, members: Sequence[Self]) -> Joint:
+        return _Forests(members)
 
     def save(self, folder: Path) -> None:
         np.savez(folder / "forest.npz", leaf_values=self._cdf, grid=self._grid, **self._trees.arrays())  # type: ignore[arg-type]
@@ -79,8 +74,48 @@ class Forest(Learner):
         return learner
 
 
-def _complete(features: Features) -> NDArray[np.float32]:
-    return np.where(np.isnan(features.numeric), np.float32(UNKNOWN), features.numeric)
+class _Forests(Joint):
+    def __init__(self, members: Sequence[Forest]) -> None:
+        trees = [member._trees for member in members]
+        self._width = 1 + max(int(one.feature.max(initial=0)) for one in trees)
+        self._walk = trees[0].walk if len(members) == 1 else Walk(trees, self._width)
+        ends = np.cumsum([len(one.roots) for one in trees]).tolist()
+        #: The trees of each target, its first node and the distributions of its leaves: too large for a copy.
+        self._parts = [
+            (slice(end - len(member._trees.roots), end), first, member._cdf)
+            for end, first, member in zip(ends, self._walk.first_node.tolist(), members, strict=True)
+        ]
+        self._points = max(len(member._grid) for member in members)
+        # A short grid is filled up with its last value, where every CDF is 1.
+        self._grid = np.stack(
+            [np.pad(member._grid, (0, self._points - len(member._grid)), mode="edge") for member in members]
+        )
+
+    def predict(self, panel: Panel) -> Array:
+        cdf, grid = self._mean_cdf(panel), self._grid.ravel()
+        # The first grid point at which the CDF reaches the level, with the share of the step below it.
+        place = (cdf[:, None, :] < LEVELS[:, None]).sum(axis=2)
+        upper = np.minimum(place, self._points - 1)
+        lower = np.maximum(upper - 1, 0)
+        first = self._points * np.arange(len(cdf))[:, None]
+        below = cdf.take(lower + first)
+        step = cdf.take(upper + first) - below
+        share = np.where(step > 0, (LEVELS - below) / np.where(step > 0, step, 1), 1.0)
+        first = (self._points * panel.target_of_row)[:, None]
+        return between(grid.take(lower + first), grid.take(upper + first), np.minimum(np.maximum(share, 0), 1))
+
+    def _mean_cdf(self, panel: Panel) -> Array:
+        """(rows, points) over the trees."""
+        leaves = self._walk.leaves(panel.by_job(_complete(panel.features.numeric[:, : self._width])))
+        result = np.ones((panel.targets, panel.jobs, self._points))
+        for place, (part, first, cdf) in enumerate(self._parts):
+            mean = cdf.take(leaves[:, part] - first, axis=0).mean(axis=1, dtype=np.float64)
+            result[place, :, : cdf.shape[1]] = mean
+        return result.reshape(len(panel), self._points)
+
+
+def _complete(numeric: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.where(np.isnan(numeric), np.float32(UNKNOWN), numeric)
 
 
 def _grid(target: Array) -> Array:
@@ -103,7 +138,7 @@ def flat_trees(forest: Any) -> Trees:
     return join(parts, depth=max(e.tree_.max_depth for e in forest.estimators_), equal_left=True)
 
 
-def _leaf_cdf(leaves: NDArray[np.int32], target: Array, grid: Array, nodes: int) -> NDArray[np.float32]:
+def _leaf_cdf(leaves: NDArray[np.intp], target: Array, grid: Array, nodes: int) -> NDArray[np.float32]:
     """(nodes, len(grid)): the share of a leaf's training values at or below each grid point; 0 for inner nodes."""
     cdf = np.zeros((nodes, len(grid)), dtype=np.float32)
     place = np.searchsorted(grid, target)

@@ -1,5 +1,6 @@
 """Ridge regression of the value, and of how far off it is: a location and a scale, with the errors' own quantiles."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -8,8 +9,9 @@ import numpy as np
 
 from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.features import Features
-from crowdrun.predictor.learner import Learner
-from crowdrun.predictor.learners.scaling import Scaling
+from crowdrun.predictor.learner import Joint, Learner
+from crowdrun.predictor.learners.scaling import Scaling, Scalings
+from crowdrun.predictor.panel import Panel
 from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.settings import PartSettings, searched
 
@@ -40,12 +42,9 @@ class Linear(Learner):
         self._scale = Ridge(self.settings.penalty, fit_intercept=False).fit(columns, size).coef_
         self._shape = np.quantile(error / np.exp(columns @ self._scale), LEVELS)
 
-    def predict(self, features: Features) -> Array:
-        columns = _with_one(self._scaling.apply(features))
-        # exp of a line can run away on a job unlike all others: no error of more than 2^6 is believed.
-        scale = np.minimum(np.exp(columns @ self._scale), 6.0)
-        result: Array = (columns @ self._location)[:, None] + scale[:, None] * self._shape
-        return result
+    @classmethod
+    def joint(cls, members: Sequence[Self]) -> Joint:
+        return _Lines(members)
 
     def save(self, folder: Path) -> None:
         np.savez(
@@ -66,3 +65,22 @@ class Linear(Learner):
 
 def _with_one(columns: Array) -> Array:
     return np.hstack([columns, np.ones((len(columns), 1))])
+
+
+class _Lines(Joint):
+    def __init__(self, members: Sequence[Linear]) -> None:
+        self._scalings = Scalings([member._scaling for member in members])
+        lines = [np.column_stack([member._location, member._scale]) for member in members]
+        # The last coefficient is that of the 1.
+        self._weights = np.stack(
+            [self._scalings.spread_out(line[:-1], m._scaling) for line, m in zip(lines, members, strict=True)]
+        )
+        self._start = np.stack([line[-1:] for line in lines])
+        self._shape = np.stack([member._shape for member in members])[:, None]
+
+    def predict(self, panel: Panel) -> Array:
+        location, size = np.moveaxis(self._scalings.apply(panel) @ self._weights + self._start, 2, 0)
+        # exp of a line can run away on a job unlike all others: no error of more than 2^6 is believed.
+        scale = np.minimum(np.exp(size), 6.0)
+        said: Array = location[..., None] + scale[..., None] * self._shape
+        return said.reshape(len(panel), -1)

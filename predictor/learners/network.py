@@ -1,5 +1,6 @@
 """A small network with embeddings of the categories, trained on the quantile loss (torch); evaluated with numpy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 
 from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.features import CATEGORY_BUCKETS, CATEGORY_NAMES, Features
-from crowdrun.predictor.learner import Learner
-from crowdrun.predictor.learners.scaling import Scaling
+from crowdrun.predictor.learner import Joint, Learner
+from crowdrun.predictor.learners.scaling import Scaling, Scalings
+from crowdrun.predictor.panel import Panel, stack
 from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.settings import PartSettings, searched
 
@@ -57,14 +59,9 @@ class Network(Learner):
             torch.set_num_threads(threads)
         self._parameters = {name: value.detach().numpy() for name, value in parameters.items()}
 
-    def predict(self, features: Features) -> Array:
-        p = self._parameters
-        words = p["embedding"][features.categories + _OFFSETS].reshape(len(features), len(CATEGORY_NAMES) * EMBEDDING)
-        hidden = np.maximum(np.hstack([self._scaling.apply(features), words]) @ p["w1"] + p["b1"], 0)
-        raw = np.maximum(hidden @ p["w2"] + p["b2"], 0) @ p["w3"] + p["b3"]
-        steps = np.logaddexp(0, raw[:, 1:])
-        result: Array = np.cumsum(np.hstack([raw[:, :1], steps]), axis=1).astype(np.float64)
-        return result
+    @classmethod
+    def joint(cls, members: Sequence[Self]) -> Joint:
+        return _Networks(members)
 
     def save(self, folder: Path) -> None:
         np.savez(folder / "network.npz", **self._parameters, **self._scaling.arrays())  # type: ignore[arg-type]
@@ -77,6 +74,32 @@ class Network(Learner):
         names = ("embedding", "w1", "b1", "w2", "b2", "w3", "b3")
         learner._parameters = {name: arrays[name].astype(np.float32) for name in names}
         return learner
+
+
+class _Networks(Joint):
+    def __init__(self, members: Sequence[Network]) -> None:
+        self._scalings = Scalings([member._scaling for member in members])
+        parameters = [
+            {name: value.astype(np.float64) for name, value in member._parameters.items()} for member in members
+        ]
+        self._embedding, self._w2, self._w3 = (
+            stack([one[name] for one in parameters]) for name in ("embedding", "w2", "w3")
+        )
+        self._b1, self._b2, self._b3 = (stack([one[name][None] for one in parameters]) for name in ("b1", "b2", "b3"))
+        # The first layer in two: the numeric columns, and the embedded categories.
+        self._w1 = np.stack([
+            self._scalings.spread_out(one["w1"][: len(member._scaling.columns)], member._scaling)
+            for one, member in zip(parameters, members, strict=True)
+        ])  # fmt: skip
+        self._w1_words = stack([one["w1"][-len(CATEGORY_NAMES) * EMBEDDING :] for one in parameters])
+
+    def predict(self, panel: Panel) -> Array:
+        words = self._embedding.take(panel.categories + _OFFSETS, axis=1)
+        words = words.reshape(panel.targets, panel.jobs, len(CATEGORY_NAMES) * EMBEDDING)
+        hidden = np.maximum(self._scalings.apply(panel) @ self._w1 + words @ self._w1_words + self._b1, 0)
+        raw = np.maximum(hidden @ self._w2 + self._b2, 0) @ self._w3 + self._b3
+        np.logaddexp(0, raw[..., 1:], out=raw[..., 1:])
+        return raw.cumsum(axis=2).reshape(len(panel), -1)
 
 
 def _initial(columns: int, target: Array, generator: "Generator") -> dict[str, "Tensor"]:

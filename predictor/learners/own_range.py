@@ -8,6 +8,7 @@ its error; the line says no more than the range would where it stays within that
 same user or group, are too unlike for a range: their unit is 1 log2.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.features import NUMERIC_NAMES, Features
 from crowdrun.predictor.history import RELATIONS
-from crowdrun.predictor.learner import Learner
+from crowdrun.predictor.learner import Joint, Learner
 from crowdrun.predictor.learners.blending import blend
+from crowdrun.predictor.panel import Panel, stack
 from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.settings import PartSettings
 
@@ -65,14 +67,9 @@ class OwnRange(Learner):
             for c in range(len(COUNT_EDGES) + 1):
                 self._places[basis, c] = blend(place[count == c], wide)
 
-    def predict(self, features: Features) -> Array:
-        families, items = _families(features), _items(features)
-        of_family, of_item = families.quantiles(self._places), items.quantiles(self._places)
-        within = (families.basis == FAMILY) & (items.middle < families.middle + LINE_BEYOND_LOG2)
-        most = np.maximum(of_family, items.middle[:, None])
-        of_item = np.where(within[:, None], np.minimum(of_item, most), of_item)
-        result: Array = np.where((items.basis == ITEM)[:, None], of_item, of_family)
-        return result
+    @classmethod
+    def joint(cls, members: Sequence[Self]) -> Joint:
+        return _OwnRanges(members)
 
     def save(self, folder: Path) -> None:
         np.savez(folder / "own_range.npz", places=self._places)
@@ -82,6 +79,26 @@ class OwnRange(Learner):
         learner = cls(settings=settings)
         learner._places = load_arrays(folder / "own_range.npz")["places"].astype(np.float64)
         return learner
+
+
+class _OwnRanges(Joint):
+    def __init__(self, members: Sequence[OwnRange]) -> None:
+        self._places = stack([member._places for member in members])
+
+    def predict(self, panel: Panel) -> Array:
+        families, items = _families(panel.features), _items(panel.features)
+        of_family = self._quantiles(families, panel)
+        if not (items.basis == ITEM).any():
+            return of_family
+        of_item = self._quantiles(items, panel)
+        within = (families.basis == FAMILY) & (items.middle < families.middle + LINE_BEYOND_LOG2)
+        most = np.maximum(of_family, items.middle[:, None])
+        of_item = np.where(within[:, None], np.minimum(of_item, most), of_item)
+        result: Array = np.where((items.basis == ITEM)[:, None], of_item, of_family)
+        return result
+
+    def _quantiles(self, margins: "_Margins", panel: Panel) -> Array:
+        return margins.quantiles(self._places[panel.target_of_row, margins.basis, margins.count])
 
 
 def _columns(statistic: str) -> NDArray[np.intp]:
@@ -110,11 +127,10 @@ class _Margins:
         unit = np.where(target > self.middle, self.above, self.below)
         return np.clip((target - self.middle) / unit, -LARGEST_PLACE, LARGEST_PLACE)
 
-    def quantiles(self, places: Array) -> Array:
-        """(n, levels) the values that lie at the places (3, counts, levels)."""
-        place = places[self.basis, self.count]
+    def quantiles(self, place: Array) -> Array:
+        """(n, levels) the values that lie at these places (n, levels)."""
         margin = np.where(place > 0, self.above[:, None], self.below[:, None]) * place
-        result: Array = self.middle[:, None] + np.clip(margin, -LARGEST_MARGIN_LOG2, LARGEST_MARGIN_LOG2)
+        result: Array = self.middle[:, None] + np.minimum(np.maximum(margin, -LARGEST_MARGIN_LOG2), LARGEST_MARGIN_LOG2)
         return result
 
 
@@ -122,16 +138,14 @@ def _families(features: Features) -> _Margins:
     numeric = features.numeric
     relation = numeric[:, _RELATION].astype(np.intp)
     rows, reach = np.arange(len(features)), np.minimum(relation, len(RELATIONS) - 1)
-    known, highest, p90, median, lowest = (
-        np.nan_to_num(numeric[rows, columns[reach]].astype(np.float64)) for columns in _STATISTICS
-    )
+    known, highest, p90, median, lowest = (_known_or_0(numeric[rows, columns[reach]]) for columns in _STATISTICS)
     family = relation <= LAST_OF_FAMILY
     values = np.maximum(np.exp2(known) - 1, LENT_VALUES)
     least = SMALLEST_SPREAD_LOG2 + LENT_SPREAD_LOG2 * LENT_VALUES / values**2
     above = least + ABOVE_P90_SHARE * (highest - p90) + ABOVE_LOWEST_SHARE * (highest - lowest)
     below = least + BELOW_MEDIAN_SHARE * (highest - median) + BELOW_LOWEST_SHARE * (highest - lowest)
     return _Margins(
-        basis=np.where(family, FAMILY, OTHERS), count=np.searchsorted(COUNT_EDGES, known), middle=highest,
+        basis=np.where(family, FAMILY, OTHERS), count=COUNT_EDGES.searchsorted(known), middle=highest,
         above=np.where(family, above, 1.0), below=np.where(family, below, 1.0),
     )  # fmt: skip
 
@@ -141,5 +155,9 @@ def _items(features: Features) -> _Margins:
     told = ~np.isnan(line)
     unit = np.where(told, error, 0.0) + SMALLEST_ERROR_LOG2
     return _Margins(
-        basis=np.where(told, ITEM, NONE), count=np.searchsorted(COUNT_EDGES, near), middle=line, above=unit, below=unit
+        basis=np.where(told, ITEM, NONE), count=COUNT_EDGES.searchsorted(near), middle=line, above=unit, below=unit
     )
+
+
+def _known_or_0(values: NDArray[np.float32]) -> Array:
+    return np.where(np.isnan(values), 0.0, values.astype(np.float64))

@@ -5,6 +5,7 @@ System-Generated Predictions Rather than User Runtime Estimates", IEEE TPDS 2007
 is that of the errors of the same guess on past jobs with as much history.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -14,8 +15,9 @@ import numpy as np
 from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.features import NUMERIC_NAMES, Features
 from crowdrun.predictor.history import RELATIONS
-from crowdrun.predictor.learner import Learner
+from crowdrun.predictor.learner import Joint, Learner
 from crowdrun.predictor.learners.blending import blend
+from crowdrun.predictor.panel import Panel, stack
 from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.settings import PartSettings, searched
 
@@ -46,10 +48,9 @@ class Recent(Learner):
             for c in range(_CELLS[1]):
                 self._quantiles[r, c] = blend(of_relation[count[relation == r] == c], wide, self.settings.borrowed)
 
-    def predict(self, features: Features) -> Array:
-        relation, count, guess = _closest(features)
-        result: Array = guess[:, None] + self._quantiles[relation, count]
-        return result
+    @classmethod
+    def joint(cls, members: Sequence[Self]) -> Joint:
+        return _Recents(members)
 
     def save(self, folder: Path) -> None:
         np.savez(folder / "recent.npz", quantiles=self._quantiles)
@@ -71,6 +72,17 @@ def _closest(features: Features) -> tuple[np.ndarray, np.ndarray, Array]:
     relation = features.numeric[:, _RELATION].astype(np.intp)
     rows = np.arange(len(features))
     reach = np.minimum(relation, len(RELATIONS) - 1)
-    count = np.searchsorted(COUNT_EDGES, features.numeric[rows, _COUNT[reach]])
-    guess = np.nan_to_num(features.numeric[rows, _HIGHEST[reach]].astype(np.float64), nan=0.0)
+    count = COUNT_EDGES.searchsorted(features.numeric[rows, _COUNT[reach]])
+    guess = features.numeric[rows, _HIGHEST[reach]].astype(np.float64)
+    guess[np.isnan(guess)] = 0.0
     return relation, count, guess
+
+
+class _Recents(Joint):
+    def __init__(self, members: Sequence[Recent]) -> None:
+        self._quantiles = stack([member._quantiles for member in members])
+
+    def predict(self, panel: Panel) -> Array:
+        relation, count, guess = _closest(panel.features)
+        result: Array = guess[:, None] + self._quantiles[panel.target_of_row, relation, count]
+        return result

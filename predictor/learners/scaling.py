@@ -1,11 +1,13 @@
 """Numeric features as learners that need them complete and of one size want them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crowdrun.predictor.features import Features
+from crowdrun.predictor.panel import Panel
 from crowdrun.predictor.quantiles import Array
 
 #: Standardised values are cut here: a single odd request must not decide.
@@ -44,3 +46,35 @@ class Scaling:
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[np.generic]]) -> "Scaling":
         return cls(columns=arrays["columns"], mean=arrays["mean"], spread=arrays["spread"])  # type: ignore[arg-type]
+
+
+class Scalings:
+    """The scalings of several targets as one: every column is there, those that a target leaves out are 0."""
+
+    def __init__(self, scalings: Sequence[Scaling]) -> None:
+        #: Columns that any of them takes, as a width.
+        self.width = 1 + max(int(scaling.columns.max(initial=0)) for scaling in scalings)
+        self._mean = np.zeros((len(scalings), 1, self.width))
+        self._spread = np.full((len(scalings), 1, self.width), np.inf)
+        for place, scaling in enumerate(scalings):
+            self._mean[place, 0, scaling.columns] = scaling.mean
+            self._spread[place, 0, scaling.columns] = scaling.spread
+        # Members that were fitted on the same jobs scale alike: what one has scaled the others take over.
+        self._key = (self._mean.tobytes(), self._spread.tobytes())
+
+    def apply(self, panel: Panel) -> Array:
+        """(targets, jobs, width), unknown values at the mean."""
+        return panel.once(self._key, lambda: self._scaled(panel))
+
+    def _scaled(self, panel: Panel) -> Array:
+        scaled: Array = (panel.by_target(panel.features.numeric[:, : self.width]) - self._mean) / self._spread
+        scaled[np.isnan(scaled)] = 0.0
+        np.maximum(scaled, -LARGEST, out=scaled)
+        np.minimum(scaled, LARGEST, out=scaled)
+        return scaled
+
+    def spread_out(self, weights: Array, scaling: Scaling) -> Array:
+        """Weights of the columns of one target's scaling as weights of all."""
+        result = np.zeros((self.width, *weights.shape[1:]))
+        result[scaling.columns] = weights
+        return result

@@ -109,11 +109,9 @@ def test_risk_is_the_share_of_needs_above_the_allocation() -> None:
 
 
 def test_each_rung_of_the_ladder_is_at_least_twice_the_one_before() -> None:
-    quantiles = np.linspace(6, 15, len(LEVELS))
-    first, *rest = ladder_log2(quantiles, 9.0)
-    assert first == 15.0
-    assert rest == [16.0, 17.0]
-    assert ladder_log2(quantiles, 14.5, rungs=2) == (15.5, 16.5)
+    quantiles = np.linspace(6, 15, len(LEVELS))[None].repeat(2, axis=0)
+    assert ladder_log2(quantiles, np.array([9.0, 14.5])).tolist() == [[15.0, 16.0, 17.0], [15.5, 16.5, 17.5]]
+    assert ladder_log2(quantiles, np.array([9.0, 14.5]), rungs=1).tolist() == [[15.0], [15.5]]
 
 
 @pytest.mark.parametrize("risk", [0.01, 0.05, 0.1])

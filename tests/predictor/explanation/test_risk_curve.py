@@ -13,6 +13,7 @@ from crowdrun.predictor.explanation.risk_curve import LOGITS, SMALLEST_RISK, ris
 from crowdrun.predictor.quantiles import LEVELS, Array, at_logit, expit, truncate
 from crowdrun.predictor.sizing import risk_at
 from crowdrun.predictor.target import TARGETS_BY_NAME
+from crowdrun.predictor.target_rows import TargetRows
 
 MEMORY, GPUS = TARGETS_BY_NAME["mem_mb"], TARGETS_BY_NAME["gpus"]
 #: A distribution: its first quantile and the steps between them, some of which are 0, log2.
@@ -31,7 +32,8 @@ def prediction(curve: tuple[tuple[float, float], ...]) -> TargetPrediction:
 def curve_of(row: Array, bound: float = np.nan, *, whole: bool = False) -> TargetPrediction:
     """The curve of a crowd whose calibration changes nothing, bounded by a request or not."""
     limit = np.array([bound])
-    (curve,) = risk_curves(GPUS if whole else MEMORY, truncate(row, limit), row, limit)
+    target = TargetRows.of_targets([GPUS if whole else MEMORY], jobs=1)
+    (curve,) = risk_curves(target, truncate(row, limit), row, limit)
     return prediction(curve)
 
 
