@@ -10,9 +10,11 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from crowdrun.api import problems
+from crowdrun.api.auth import Authentication
 from crowdrun.api.limits import BodyLimit
 from crowdrun.api.routes import health, jobs, model, predict
 from crowdrun.api.service import Service
+from crowdrun.api.tokens import TokenFile
 from crowdrun.data.settings import Settings
 
 DESCRIPTION = (
@@ -36,7 +38,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="crowdrun", version=version("crowdrun"), description=DESCRIPTION, lifespan=lifespan)
     app.state.service = service
+    app.state.tokens = TokenFile.of(settings)
     app.add_middleware(BodyLimit)
+    app.add_middleware(Authentication, tokens=app.state.tokens, trust_local=settings.trust_local)
     problems.install(app)
     for part in (predict, jobs, model, health):
         app.include_router(part.router)

@@ -68,6 +68,8 @@ class Problem(BaseModel):
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text, "content": {MEDIA_TYPE: {}}}
     for status, text in (
+        (401, "a token is needed"),
+        (403, "the token's role does not allow it"),
         (413, "the body is too large"),
         (422, "a field cannot be used"),
         (503, "no model is published, or the store cannot be reached"),

@@ -6,7 +6,7 @@ from crowdrun.api.problems import RESPONSES
 from crowdrun.api.routes.shared import SharedService
 from crowdrun.api.schemas import ModelAnswer
 
-router = APIRouter(prefix="/v1", tags=["model"], responses={503: RESPONSES[503]})
+router = APIRouter(prefix="/v1", tags=["model"], responses=RESPONSES)
 
 
 @router.get("/model")
