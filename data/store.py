@@ -124,9 +124,7 @@ class JobStore:
         """Runs in the store."""
         with transaction(self.engine, "read") as connection:
             return int(
-                connection.execute(
-                    sa.select(sa.func.count()).select_from(JOB_VERSIONS).where(_is_newest())
-                ).scalar_one()
+                connection.execute(sa.select(sa.func.count()).select_from(JOB_VERSIONS).where(is_newest())).scalar_one()
             )
 
     def jobs(self, since: float | None = None) -> pd.DataFrame:
@@ -135,7 +133,7 @@ class JobStore:
         Columns are the canonical ones: numbers and times float64 with NaN for unknown, texts object with None. A run
         whose submission is unknown comes last, and only without `since`.
         """
-        query = sa.select(*_CANONICAL).where(_is_newest())
+        query = sa.select(*_CANONICAL).where(is_newest())
         if since is not None:
             query = query.where(JOB_VERSIONS.c.submit_time >= since)
         query = query.order_by(JOB_VERSIONS.c.submit_time.asc().nulls_last(), JOB_VERSIONS.c.seq)
@@ -143,7 +141,7 @@ class JobStore:
 
     def get(self, job_id: str) -> list[dict[str, Any]]:
         """The runs of one job in canonical columns, None for unknown, oldest first; empty when there is none."""
-        query = sa.select(*_CANONICAL).where(_is_newest(), JOB_VERSIONS.c.id_key == digest(job_id))
+        query = sa.select(*_CANONICAL).where(is_newest(), JOB_VERSIONS.c.id_key == digest(job_id))
         query = query.order_by(JOB_VERSIONS.c.submit_time, JOB_VERSIONS.c.start_time, JOB_VERSIONS.c.seq)
         return [row for batch in self._batches(query) for row in batch.to_pylist()]
 
@@ -166,7 +164,8 @@ class JobStore:
         return report
 
 
-def _is_newest() -> sa.ColumnElement[bool]:
+def is_newest() -> sa.ColumnElement[bool]:
+    """Where a row of JOB_VERSIONS is the newest version of its run."""
     newer = JOB_VERSIONS.alias("newer")
     same = [newer.c[name] == JOB_VERSIONS.c[name] for name in ("job_key", "run")]
     return ~sa.exists().where(*same, newer.c.version > JOB_VERSIONS.c.version)
@@ -174,7 +173,7 @@ def _is_newest() -> sa.ColumnElement[bool]:
 
 def _newest_runs(connection: sa.Connection, keys: Sequence[bytes]) -> dict[bytes, list[Run]]:
     columns = [JOB_VERSIONS.c.job_key, JOB_VERSIONS.c.run, JOB_VERSIONS.c.version, *_CANONICAL]
-    query = sa.select(*columns).where(_is_newest(), JOB_VERSIONS.c.job_key.in_(set(keys)))
+    query = sa.select(*columns).where(is_newest(), JOB_VERSIONS.c.job_key.in_(set(keys)))
     known: dict[bytes, list[Run]] = defaultdict(list)
     for key, number, version, *values in connection.execute(query):
         known[bytes(key)].append(Run(number=number, version=version, values=dict(zip(NAMES, values, strict=True))))
