@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
+import pandas as pd
 import sqlalchemy as sa
 
 from crowdrun.data.labels import LARGEST_REQUEST_MB, SHORTEST_RUN_S
@@ -30,6 +30,8 @@ FIGURES = (
 STRETCHES_S = (600, HOUR_S, 6 * HOUR_S, DAY_S, 7 * DAY_S, 30 * DAY_S)
 MOST_STRETCHES = 40
 
+Row = dict[str, Any]
+
 _C = JOB_VERSIONS.c
 _ENDED = [name for name, state in STATES.items() if state.ended]
 _OUT_OF_MEMORY = [name for name, state in STATES.items() if state.memory_is_bound]
@@ -40,7 +42,7 @@ class Usage:
     """Sums a stretch of time, user, account and partition."""
 
     #: `start` (of the stretch in which jobs ended, UTC epoch seconds), DIMENSIONS, `jobs` and FIGURES.
-    cube: pl.DataFrame
+    cube: pd.DataFrame
     #: How long a stretch is, s.
     stretch_s: int
 
@@ -58,40 +60,38 @@ class Usage:
             wanted.append(_C.end_time >= since)
         with transaction(store.engine, "read") as connection:
             span = sa.select(sa.func.min(_C.end_time), sa.func.max(_C.end_time)).where(*wanted)
-            stretch_s = _stretch_s(*connection.execute(span).one())
+            stretch_s = stretch_of(*connection.execute(span).one())
             start = _start(stretch_s, store.engine.dialect.name)
             rows = [tuple(row) for row in connection.execute(_query(start).where(*wanted))]
-        return cls(cube=pl.DataFrame(rows, schema=_SCHEMA, orient="row"), stretch_s=stretch_s)
+        return cls(cube=pd.DataFrame(rows, columns=["start", *DIMENSIONS, "jobs", *FIGURES]), stretch_s=stretch_s)
 
     @property
     def total(self) -> dict[str, Any]:
         """`jobs` and FIGURES of everything; 0 where there is nothing."""
-        return dict(self.cube.select(_sums()).row(0, named=True))
+        return {name: sum(self.cube[name].tolist()) for name in _SUMMED}
 
-    def by(self, dimension: str) -> list[dict[str, Any]]:
+    def by(self, dimension: str) -> list[Row]:
         """One row a user, account or partition (under `name`, None where it is unknown), most GB·h wasted first."""
-        named = self.cube.group_by(pl.col(dimension).alias("name")).agg(_sums())
-        return named.sort(["wasted_gbh", "idle_gpuh", "jobs"], descending=True, maintain_order=True).to_dicts()
+        summed = self.cube.groupby(dimension, dropna=False)[_SUMMED].sum().reset_index(names="name")
+        return _rows(summed.sort_values(["wasted_gbh", "idle_gpuh", "jobs"], ascending=False, kind="stable"))
 
-    def over_time(self, dimension: str, names: Sequence[str | None]) -> list[dict[str, Any]]:
-        """One row a stretch of time and one of `names`, or `other` (under `name`): `start`, `jobs` and FIGURES."""
-        known = pl.col(dimension).is_in([name for name in names if name is not None])
+    def over_time(self, dimension: str, names: Sequence[str | None]) -> list[Row]:
+        """One row a stretch of time and one of `names`, or OTHER (under `name`): `start`, `jobs` and FIGURES."""
+        known = self.cube[dimension].isin([name for name in names if name is not None])
         if None in names:
-            known = known | pl.col(dimension).is_null()
-        named = pl.when(known.fill_null(value=False)).then(pl.col(dimension)).otherwise(pl.lit(OTHER)).alias("name")
-        return self.cube.group_by("start", named).agg(_sums()).sort("start", "name").to_dicts()
+            known |= self.cube[dimension].isna()
+        name = self.cube[dimension].where(known, OTHER).rename("name")
+        return _rows(self.cube.groupby([self.cube["start"], name], dropna=False)[_SUMMED].sum().reset_index())
 
 
 #: Under which `over_time` sums up all that were not named.
 OTHER = "all others"
-_SCHEMA = {
-    "start": pl.Int64, **dict.fromkeys(DIMENSIONS, pl.String), "jobs": pl.Int64,
-    **{name: pl.Int64 if name in {"judged", "out_of_memory", "gpu_jobs"} else pl.Float64 for name in FIGURES},
-}  # fmt: skip
+_SUMMED = ["jobs", *FIGURES]
 
 
-def _sums() -> list[pl.Expr]:
-    return [pl.col(name).sum() for name in ("jobs", *FIGURES)]
+def _rows(table: pd.DataFrame) -> list[Row]:
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def _query(start: sa.ColumnElement[int]) -> sa.Select[Any]:
@@ -104,7 +104,8 @@ def _ran() -> sa.ColumnElement[bool]:
     return sa.and_(_C.start_time <= _C.end_time, sa.or_(_C.state.in_(_ENDED), _C.state.is_(None)))
 
 
-def _stretch_s(first: float | None, last: float | None) -> int:
+def stretch_of(first: float | None, last: float | None) -> int:
+    """How long the stretches are that a span of time (UTC epoch seconds) is cut into, s."""
     span = 0.0 if first is None or last is None else last - first
     return next((stretch for stretch in STRETCHES_S if span <= MOST_STRETCHES * stretch), STRETCHES_S[-1])
 
