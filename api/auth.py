@@ -1,18 +1,19 @@
 """Who asks, and what they may do: the first thing that is settled about a request.
 
-A middleware finds the caller: by a bearer token (`Authorization: Bearer ...`), by the same token in the session cookie of a
-page, or, where the operator has set `trust_local`, by coming from this machine. A route says what it takes:
+A middleware finds the caller: by a bearer token (`Authorization: Bearer ...`), by the same token in the session cookie
+of a page, or, where the operator has set `trust_local`, by coming from this machine. A route says what it takes:
 
     @router.get("/models")
     def models(caller: Annotated[Caller, require(Role.OPERATOR)]) -> ...
 
-which answers 401 to strangers and 403 to those whose role is less. **Pages** do the same with `caller_of(request)`: None
-means that they show the form for a token. The form posts the token to a route that calls `log_in(request, response, text)`;
-`log_out(response)` forgets it. The cookie is HttpOnly and SameSite=Strict, and a request that changes something must come
-from a page of this very host: `require` and `caller_of` see to that, pages need no tokens against forgery of their own.
+which answers 401 to strangers and 403 to those whose role is less. **Pages** ask `caller_of(request)`: None means that
+they show the form for a token. The form posts it to a route that calls `log_in(request, response, text)`;
+`log_out(response)` forgets it. The cookie is HttpOnly and SameSite=Strict, and a request that changes something must
+come from a page of this very host: the middleware sees to that, pages need no tokens against forgery of their own.
 """
 
 import ipaddress
+import logging
 import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,8 +29,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crowdrun.api.peer import uid_of
+from crowdrun.api.problems import problem
 from crowdrun.api.tokens import Token, TokenFile
+from crowdrun.data.errors import ConfigError
 from crowdrun.data.roles import Role
+
+log = logging.getLogger("crowdrun.service")
 
 COOKIE = "crowdrun_token"
 #: Methods that change nothing (RFC 9110, section 9.2.1).
@@ -49,17 +54,18 @@ class Caller:
     #: For limits and logs: `token 1a2b3c4d`, `uid 1000`, `local`.
     name: str
 
-    def may_see(self, user: str | None) -> bool:
-        """Whether jobs of this user are theirs to see."""
-        return self.role.covers(Role.OPERATOR) or (user is not None and user == self.user)
+    @property
+    def sees_all(self) -> bool:
+        """Whether jobs of others are theirs to see."""
+        return self.role.covers(Role.OPERATOR)
 
     def may_ask_for(self, user: str | None) -> bool:
         """Whether they may have predictions for a job of this user; those of unknown users tell nothing of anybody."""
-        return self.user is None or user is None or self.may_see(user)
+        return self.sees_all or self.user in (None, user) or user is None
 
 
 class Authentication:
-    """ASGI middleware: `request.state.caller` is the Caller or None, `request.state.client` a name for limits and logs."""
+    """ASGI middleware: sets `request.state.caller`, None for strangers, and `request.state.client`, a name for logs."""
 
     def __init__(self, app: ASGIApp, tokens: TokenFile, trust_local: Role | None) -> None:
         self.app = app
@@ -68,7 +74,13 @@ class Authentication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers = dict(scope["headers"])
-            caller = self._caller(scope, headers)
+            try:
+                caller = self._caller(scope, headers)
+            except ConfigError as error:
+                log.error("%s", error)
+                detail = "the service cannot read its tokens; its log says why"
+                await problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)(scope, receive, send)
+                return
             state = scope.setdefault("state", {})
             state["caller"] = caller
             state["client"] = caller.name if caller else _address(scope)
@@ -79,9 +91,9 @@ class Authentication:
         if given is not None:
             kind, _, text = given.decode("latin-1").partition(" ")
             return self._holder(text.strip()) if kind.lower() == "bearer" else None
-        text = _cookie(headers)
-        if text and (scope["method"] in _SAFE or _from_own_page(scope, headers)):
-            return self._holder(text)
+        cookie = _cookie(headers)
+        if cookie and (scope["method"] in _SAFE or _from_own_page(scope, headers)):
+            return self._holder(cookie)
         return self._local(scope, headers) if self._trust_local else None
 
     def _holder(self, text: str) -> Caller | None:
@@ -95,7 +107,7 @@ class Authentication:
             return Caller(role=self._trust_local, user=_user_name(uid), name=f"uid {uid}")
         if any(name in headers for name in _FORWARDED) or not _is_loopback(_address(scope)):
             return None
-        # A page of another site that a browser on this machine shows has that browser send what it likes to 127.0.0.1: its
+        # A page of another site, in a browser on this machine, can have that browser send things to 127.0.0.1: its
         # Origin tells, or its Host, where a name was made to point here (DNS rebinding).
         host = urlsplit(f"//{headers.get(b'host', b'').decode('latin-1')}").hostname or ""
         if not _is_loopback(host) or not _from_own_page(scope, headers):
@@ -121,8 +133,8 @@ def require(role: Role) -> Any:
         if caller is None:
             raise HTTPException(
                 HTTPStatus.UNAUTHORIZED,
-                "a token is needed, and one that was not revoked: send 'Authorization: Bearer TOKEN'; an operator of the "
-                "service makes one with 'crowdrun token create'",
+                "a token is needed, and one that was not revoked: send 'Authorization: Bearer TOKEN'; an operator of "
+                "the service makes one with 'crowdrun token create'",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         if not caller.role.covers(role):
@@ -133,7 +145,7 @@ def require(role: Role) -> Any:
 
 
 def log_in(request: Request, response: Response, text: str) -> Caller | None:
-    """Remember a token in the session cookie of a page, and return whose it is; None: it is no token, nothing is set."""
+    """Remember a token in the session cookie of a page, and return whose it is; None: it is none, nothing is set."""
     tokens: TokenFile = request.app.state.tokens
     token = tokens.find(text)
     if token is None:

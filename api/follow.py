@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crowdrun.api.background import background
 from crowdrun.api.live_model import LiveModel
+from crowdrun.api.metrics import MODEL_MADE, SWAPS
 from crowdrun.data.errors import CrowdrunError, ModelError
 from crowdrun.data.store import JobStore
 from crowdrun.predictor.persistence import registry
@@ -31,6 +32,7 @@ class Follower:
         self._complaint = ""
         self._seen: object = object()
         self._stop = threading.Event()
+        self._looking = threading.Lock()
 
     def get(self) -> LiveModel:
         """The model that answers.
@@ -64,6 +66,10 @@ class Follower:
 
     def look(self) -> None:
         """Load the current model if it is not the one in use."""
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
         mark = self._mark()
         if mark == self._seen:
             return
@@ -71,9 +77,9 @@ class Follower:
         try:
             # The one in use is good; only a service that has none goes back to an earlier one.
             live = (
-                LiveModel(self._models_dir, registry.current_id(self._models_dir))
+                LiveModel(self._models_dir, registry.current_id(self._models_dir), self._store.pseudonyms)
                 if self._live
-                else LiveModel.current(self._models_dir, log.error)
+                else LiveModel.current(self._models_dir, log.error, self._store.pseudonyms)
             )
             if self._live:
                 # The one in use goes on answering until the new one knows what it knows.
@@ -84,6 +90,8 @@ class Follower:
             log.error("%s%s", error, kept)
             return
         self._live = live
+        SWAPS.inc()
+        MODEL_MADE.set(live.manifest.made_at)
         log.info("model %s is in use", live.model_id)
 
     def _mark(self) -> object:

@@ -1,7 +1,7 @@
 """Bearer tokens: made, found and revoked in one file of `CROWDRUN_HOME`, which holds their hashes alone.
 
-A token is `crowdrun_ID_SECRET`. The id names it in lists and logs; the secret is 256 random bits, so a plain SHA-256 of it
-cannot be guessed backwards (slow hashes are for what people make up). A running service sees a change at once.
+A token is `crowdrun_ID_SECRET`. The id names it in lists and logs; the secret is 256 random bits, so a plain SHA-256 of
+it cannot be guessed backwards (slow hashes are for what people make up). A running service sees a change at once.
 
 >>> import tempfile
 >>> folder = tempfile.TemporaryDirectory()

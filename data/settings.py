@@ -89,6 +89,11 @@ class Setting:
     def variable(self) -> str:
         return f"CROWDRUN_{self.name.upper()}"
 
+    @property
+    def is_switch(self) -> bool:
+        """Whether it is on or off; on the command line, its name alone turns it on."""
+        return self.parse is _switch
+
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(name="home", parse=_path, doc="the folder of all state: store, models, runs, spool"),
@@ -107,7 +112,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name="pseudonymise",
         parse=_switch,
-        doc="whether names are stored as keyed hashes; a home that has begun goes on",
+        doc="true: names are stored as keyed hashes; a home that has begun goes on",
     ),
     Setting(name="traces", parse=_path, doc="the folder of traces for benches"),
 )
@@ -156,7 +161,7 @@ def load_settings(options: Mapping[str, Any] | None = None, environment: Mapping
 
     def resolve(setting: Setting, table: Mapping[str, Any], file: Path | None, default: Any) -> None:
         if setting.name in options:
-            value, origin = options[setting.name], f"option --{setting.name}"
+            value, origin = options[setting.name], f"option --{setting.name.replace('_', '-')}"
         elif environment.get(setting.variable):
             value, origin = environment[setting.variable], f"environment {setting.variable}"
         elif setting.name in table:
