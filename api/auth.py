@@ -109,8 +109,7 @@ class Authentication:
             return None
         # A page of another site, in a browser on this machine, can have that browser send things to 127.0.0.1: its
         # Origin tells, or its Host, where a name was made to point here (DNS rebinding).
-        host = urlsplit(f"//{headers.get(b'host', b'').decode('latin-1')}").hostname or ""
-        if not _is_loopback(host) or not _from_own_page(scope, headers):
+        if not _is_loopback(_host(headers)) or not _from_own_page(scope, headers):
             return None
         return Caller(role=self._trust_local, user=None, name="local")
 
@@ -181,6 +180,14 @@ def _from_own_page(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
         return headers.get(b"sec-fetch-site", b"none") in (b"none", b"same-origin")
     own = f"{scope['scheme']}://{headers.get(b'host', b'').decode('latin-1')}"
     return origin.decode("latin-1") == own
+
+
+def _host(headers: Mapping[bytes, bytes]) -> str:
+    """The name that the service was called by; programs that do not say so are no browsers."""
+    try:
+        return urlsplit(f"//{headers.get(b'host', b'localhost').decode('latin-1')}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _address(scope: Scope) -> str:

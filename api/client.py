@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -44,7 +44,7 @@ _PASSING = frozenset(
         HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
     }
 )  # fmt: skip
-_MANY = TypeAdapter(list[RecommendationAnswer])
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ class Client:
     ) -> list[RecommendationAnswer]:
         """What up to 10,000 jobs need, in their order."""
         answer = self._ask("POST", "/v1/predict", _asked(risk, explain), [_known(one) for one in requests])
-        return self._read(_MANY, answer)
+        return self._read(list[RecommendationAnswer], answer)
 
     def record(self, jobs: Sequence[Mapping[str, Any]]) -> StoredAnswer:
         """Tell how up to 10,000 jobs ended, in canonical columns; those that are known already change nothing."""
@@ -170,11 +170,13 @@ class Client:
         began, patience = time.monotonic(), self._patience
         self._reserve = min(patience.retry_reserve, self._reserve + patience.retry_share)
         for attempt in range(1, patience.attempts + 1):
+            answer, status = None, None
             try:
                 answer = self._http.request(method, path, params=sent, json=body)
-                complaint, is_passing = _complaint(answer), answer.status_code in _PASSING
+                status = answer.status_code
+                complaint, is_passing = _complaint(answer), status in _PASSING
             except httpx.TransportError as error:
-                answer, complaint = None, str(error) or type(error).__name__
+                complaint = str(error) or type(error).__name__
                 is_passing = again_when_lost or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             if answer is not None and complaint is None:
                 return answer
@@ -185,12 +187,11 @@ class Client:
             self._reserve -= 1
             time.sleep(wait_s)
         tried = f" after {attempt} attempts" if attempt > 1 else ""
-        raise ServiceError(f"{method} {self.url}{path}{tried}: {complaint}", status=answer and answer.status_code)
+        raise ServiceError(f"{method} {self.url}{path}{tried}: {complaint}", status=status)
 
-    def _read(self, kind: Any, answer: httpx.Response) -> Any:
-        adapter = kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)
+    def _read(self, kind: type[T], answer: httpx.Response) -> T:
         try:
-            return adapter.validate_json(answer.content)
+            return TypeAdapter(kind).validate_json(answer.content)
         except ValidationError as error:
             raise ServiceError(
                 f"{self.url} answers something else than crowdrun would: {answer.text[:200]!r}; look at the address"

@@ -52,9 +52,9 @@ def command(
 ) -> None:
     """Serve predictions over REST until SIGTERM or Ctrl-C; requests that are being answered are finished first.
 
-    Who asks needs a token (`crowdrun token create`). `--trust-local ROLE` gives a role to whoever asks from this machine
-    without one: over the loopback interface, where nobody knows who it is, or over the Unix socket, where the kernel
-    tells the user.
+    Who asks needs a token (`crowdrun token create`). `--trust-local ROLE` gives a role to whoever asks from this
+    machine without one: over the loopback interface, where nobody knows who it is, or over the Unix socket, where the
+    kernel tells the user.
 
     \b
     crowdrun serve --trust-local admin                                       # on your own machine
@@ -83,21 +83,20 @@ def command(
 
 
 def _serve(config: uvicorn.Config, listening: socket.socket) -> None:
-    server = uvicorn.Server(config)
     if config.workers > 1:
         # The supervisor starts a worker again that died.
-        Multiprocess(config, target=server.run, sockets=[listening]).run()
+        Multiprocess(config, sockets=[listening]).run()
         return
     # uvicorn stops gracefully on SIGTERM and raises the signal once more at the end: that is then a clean exit.
     signal.signal(signal.SIGTERM, _exit)
-    server.run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def _announce(settings: Settings, listening: socket.socket, *, tls: bool) -> None:
     if settings.trust_local is None and not TokenFile.of(settings).list():
         click.echo(
-            "crowdrun: there is no token yet, so nobody is let in: make one with 'crowdrun token create', or let in who "
-            "asks from this machine with --trust-local",
+            "crowdrun: there is no token yet, so nobody is let in: make one with 'crowdrun token create', or let in "
+            "who asks from this machine with --trust-local",
             err=True,
         )
     click.echo(f"crowdrun serves on {shown(listening, tls=tls)}", err=True)
