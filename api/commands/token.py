@@ -29,11 +29,17 @@ def command() -> None:
 @command.command("create")
 @settings_options("home")
 @click.argument("user")
-@click.option("--role", type=click.Choice(list(Role)), default=Role.SUBMIT, show_default=True, help="What it allows.")
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default="submit",
+    show_default=True,
+    help="What it allows.",
+)
 @click.option(
     "--days", type=click.FloatRange(min=0, min_open=True), help="Days for which it holds; else until revoked."
 )
-def create(settings: Settings, user: str, role: Role, days: float | None) -> None:
+def create(settings: Settings, user: str, role: str, days: float | None) -> None:
     """Make a token for USER and print it, this once: only its hash is kept.
 
     USER is the name on the cluster; a token of the role submit speaks for the jobs of this user alone. Programs of

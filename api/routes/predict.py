@@ -79,6 +79,4 @@ def advice(body: SubmissionBody, service: SharedService, caller: Submitter) -> A
 def _check_users(caller: Caller, users: Iterable[str | None]) -> None:
     others = sorted(str(user) for user in users if not caller.may_ask_for(user))
     if others:
-        raise HTTPException(
-            HTTPStatus.FORBIDDEN, f"a job is of {others[0]!r}; this token asks for jobs of {caller.user!r} alone"
-        )
+        raise HTTPException(HTTPStatus.FORBIDDEN, f"a job is of {others[0]!r}; {caller.user!r} asks for own jobs alone")

@@ -28,7 +28,6 @@ import pyarrow as pa
 
 from crowdrun.api.client import Client, Patience
 from crowdrun.data import store_follow
-from crowdrun.data.columns import SCHEMA
 from crowdrun.data.errors import ServiceError
 from crowdrun.data.settings import Settings, load_settings
 from crowdrun.data.store import JobStore
@@ -70,7 +69,7 @@ def _prepare(settings: Settings, jobs: Any) -> None:
     """A home whose store holds the jobs, and two models to swap."""
     crowd = Crowd.train(jobs)
     with JobStore.open(settings.store) as store:
-        store.add(pa.Table.from_pandas(jobs, schema=SCHEMA, preserve_index=False), source="bench")
+        store.add(pa.Table.from_pandas(jobs, preserve_index=False), source="bench")
         position = store_follow.position(store)
     for _ in range(2):
         registry.publish(crowd, settings.models_dir, store_position=position)
