@@ -99,8 +99,8 @@ class Served:
 
     def load(self, **what: Any) -> dict[str, Any]:
         told = json.dumps({"host": "127.0.0.1", "port": self.port, **what})
-        command = [sys.executable, "-m", "tests.bench.load", told]
-        output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+        command = [sys.executable, "-m", "tests.bench.load"]
+        output = subprocess.run(command, input=told, stdout=subprocess.PIPE, check=True, text=True).stdout
         found: dict[str, Any] = json.loads(output)
         return found
 

@@ -1,6 +1,7 @@
 """A load generator, in a process of its own: each connection sends the next request when the answer is there.
 
-    python -m tests.bench.load '{"host": "127.0.0.1", "port": 8642, "connections": 9, "seconds": 5, "path": "/healthz"}'
+    echo '{"host": "127.0.0.1", "port": 8642, "connections": 16, "seconds": 5, "path": "/healthz"}' |
+        python -m tests.bench.load
 
 Prints JSON: `statuses` (status -> count; "lost" for connections that broke), `latencies_ms` quantiles, `per_s`. It
 speaks as much HTTP as our own service does (keep-alive, Content-Length): a client library would be slower than the
@@ -77,4 +78,4 @@ def _length(head: bytes) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(uvloop.run(Load(**json.loads(sys.argv[1])).run())))
+    print(json.dumps(uvloop.run(Load(**json.load(sys.stdin)).run())))
