@@ -46,7 +46,7 @@ class _Watched:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope, self._receive, self._send = scope, receive, send
-        self._has_come = self._is_answered = False
+        self._is_coming = self._is_answered = False
         self._refusal: asyncio.Task[None] | None = None
 
     async def answer(self, app: ASGIApp, limit_s: float) -> None:
@@ -63,8 +63,9 @@ class _Watched:
                 await self._refusal
 
     async def _receiving(self) -> Message:
+        self._is_coming = True
         message = await self._receive()
-        self._has_come = not message.get("more_body", False)
+        self._is_coming = False
         return message
 
     async def _sending(self, message: Message) -> None:
@@ -76,7 +77,7 @@ class _Watched:
         if self._is_answered:
             return
         REFUSED.labels("time").inc()
-        if self._has_come:
+        if not self._is_coming:
             answer = problem(HTTPStatus.GATEWAY_TIMEOUT, f"it took longer than {limit_s:g} s; send fewer jobs at once")
         else:
             # The rest of the body is not waited for.
