@@ -76,7 +76,7 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         """
-        url: `http://`, `https://`, or `unix:PATH` for a Unix socket; by default that of the settings.
+        url: `http://`, `https://`, or `unix://PATH` for a Unix socket; by default that of the settings.
         token: by default that of CROWDRUN_TOKEN, if there is one.
         transport: httpx's way to the service, e.g. with a site's own certificates.
         """
@@ -84,7 +84,7 @@ class Client:
         self._patience = patience or Patience()
         self._reserve = self._patience.retry_reserve
         token = token or os.environ.get(TOKEN_VARIABLE)
-        path = urlsplit(self.url).path if self.url.startswith("unix:") else None
+        path = urlsplit(self.url).path if self.url.startswith("unix://") else None
         self._http = httpx.Client(
             base_url="http://localhost" if path else self.url,
             headers={"Authorization": f"Bearer {token}"} if token else {},

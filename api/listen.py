@@ -65,6 +65,6 @@ def _remove_left_over(path: Path) -> None:
 def shown(listening: socket.socket, *, tls: bool) -> str:
     """The address, as clients write it."""
     if listening.family == socket.AF_UNIX:
-        return f"unix:{listening.getsockname()}"
+        return f"unix://{Path(listening.getsockname()).absolute()}"
     name, port = listening.getsockname()[:2]
     return f"http{'s' * tls}://{f'[{name}]' if ':' in name else name}:{port}"

@@ -66,8 +66,8 @@ def _switch(value: Any) -> bool:
 
 
 def _url(value: Any) -> str:
-    if urlsplit(str(value)).scheme not in {"http", "https"}:
-        raise ValueError("must be an http:// or https:// address")
+    if urlsplit(str(value)).scheme not in {"http", "https", "unix"}:
+        raise ValueError("must be an http://, https:// or unix://PATH address")
     return str(value).rstrip("/")
 
 

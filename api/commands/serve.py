@@ -104,16 +104,18 @@ def _announce(settings: Settings, listening: socket.socket, *, tls: bool) -> Non
 
 @contextmanager
 def _listen(settings: Settings, host: str | None, port: int | None, path: Path | None) -> Iterator[socket.socket]:
+    address = urlsplit(settings.url)
+    if path is not None and (host is not None or port is not None):
+        raise ConfigError("--unix-socket and --host or --port; a service listens on one of them")
+    if path is None and host is None and port is None and address.scheme == "unix":
+        path = Path(address.path)
     if path is not None:
-        if host is not None or port is not None:
-            raise ConfigError("--unix-socket and --host or --port; a service listens on one of them")
         with listen_on_path(path) as listening:
             try:
                 yield listening
             finally:
                 path.unlink(missing_ok=True)
         return
-    address = urlsplit(settings.url)
     wanted = (address.port or 80) if port is None else port
     with listen_on_port(host or address.hostname or "127.0.0.1", wanted) as listening:
         yield listening

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
+from crowdrun.api.client import Client
 from crowdrun.api.commands.token import command as token
 from crowdrun.api.listen import listen_on_path
 from crowdrun.api.tokens import TokenFile
@@ -62,8 +63,10 @@ def test_over_tls_it_answers_to_who_checks_its_certificate(
 def test_on_a_unix_socket_the_kernel_tells_who_asks(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "s"
     with serving_with(tmp_path / "log", "--unix-socket", str(path), "--trust-local", "submit") as (process, address):
-        assert address == f"unix:{path}"
+        assert address == f"unix://{path}"
         with httpx.Client(base_url="http://x", transport=httpx.HTTPTransport(uds=str(path))) as client:
+            with Client(address) as program:
+                assert program.model().id == registry.current_id(settings.models_dir)
             me = pwd.getpwuid(os.getuid()).pw_name
             assert client.post("/v1/predict", json={"user": me}).status_code == 200
             refused = client.post("/v1/predict", json={"user": f"{me}-not"})
