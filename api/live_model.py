@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from crowdrun.api.fair_lock import FairLock
 from crowdrun.data import store_follow
 from crowdrun.data.errors import BusyError
 from crowdrun.data.job import JobRequest, Recommendation
@@ -24,7 +25,7 @@ from crowdrun.predictor.retraining.units import guard_knowing
 log = logging.getLogger("crowdrun.service")
 
 #: Jobs of a batch that are answered, and jobs that are learnt from, before others get their turn.
-ANSWER_CHUNK, LEARN_CHUNK = 256, 16
+ANSWER_CHUNK, LEARN_CHUNK = 64, 16
 #: Jobs that are read from the store at once.
 NEWS_LIMIT = 1000
 #: How long a caller waits for another that is learning already; that one takes the same jobs in.
@@ -52,7 +53,7 @@ class LiveModel:
         self._position = self.manifest.store_position
         self._guard = guard_knowing(self._crowd)
         # The crowd's histories change while it learns, so it never answers at the same moment.
-        self._lock = threading.Lock()
+        self._lock = FairLock()
         self._learning = threading.Lock()
 
     @classmethod
@@ -95,7 +96,7 @@ class LiveModel:
 
     def recommend_now(self, request: JobRequest, risk: float, queue: Queue | None) -> Recommendation | None:
         """`recommend` for one job, or None where that would have to wait for another thread."""
-        if not self._lock.acquire(blocking=False):
+        if not self._lock.acquire_now():
             return None
         try:
             told = _submitted(request)

@@ -38,7 +38,7 @@ from tests.bench.cluster_log import make_jobs
 TRAINED = 6000
 SECONDS = 4.0
 CONNECTIONS = (1, 16, 64)
-BATCH = 1000
+BATCH = 200
 MIXED_S = float(os.environ.get("CROWDRUN_BENCH_MIXED_S", "60"))
 #: Between two swaps of the model under the mixed load.
 SWAP_S = 5.0
