@@ -26,6 +26,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+import pyarrow as pa
+
 from crowdrun.data.errors import ConfigError
 from crowdrun.data.job import JobRequest
 
@@ -74,6 +76,15 @@ class Pseudonyms:
         """A job in canonical columns, its names hashed."""
         hashed = {name: self.name(row[name]) for name in NAMES if row.get(name)}
         return {**row, **hashed, **{name: self.text(row[name]) for name in TEXTS if row.get(name)}}
+
+    def table(self, table: pa.Table) -> pa.Table:
+        """Jobs in canonical columns, their names hashed."""
+        for names, hashed in ((NAMES, self.name), (TEXTS, self.text)):
+            for name in set(names) & set(table.column_names):
+                values = [hashed(value) if value else value for value in table.column(name).to_pylist()]
+                place = table.column_names.index(name)
+                table = table.set_column(place, name, pa.array(values, pa.string()))
+        return table
 
     def request(self, request: JobRequest) -> JobRequest:
         """A request, its names hashed as those of the stored jobs are."""

@@ -38,6 +38,9 @@ def command(settings: Settings, log: str, log_format: str | None, trust_units: b
         try:
             with progress_bar("ingest") as progress:
                 tables = read_log(log, log_format, report, progress)
+                if store.pseudonyms:
+                    # Before anything is compared with what is stored, or kept aside.
+                    tables = map(store.pseudonyms.table, tables)
                 for table in tables if trust_units else admitted(tables, guard):
                     added += store.add(table, source=log)
         except CrowdrunError:
