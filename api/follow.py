@@ -1,6 +1,7 @@
 """Keeps the service up to date: another model that becomes current, and jobs that end, within a second."""
 
 import logging
+import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ log = logging.getLogger("crowdrun.service")
 
 #: How often the name of the current model and the store are looked at.
 INTERVAL_S = 1.0
+#: How long somebody who asked for a look waits for it.
+LOOK_S = 20.0
 
 
 class Follower:
@@ -32,7 +35,7 @@ class Follower:
         self._complaint = ""
         self._seen: object = object()
         self._stop = threading.Event()
-        self._looking = threading.Lock()
+        self._asked: queue.SimpleQueue[threading.Event] = queue.SimpleQueue()
 
     def get(self) -> LiveModel:
         """The model that answers.
@@ -50,7 +53,11 @@ class Follower:
         """Load the current model, and follow as long as the context lasts; what it missed it learns meanwhile."""
         self.look()
         with background(self._run, self._stop, "follow"):
-            yield
+            try:
+                yield
+            finally:
+                self._stop.set()
+                self._asked.put(threading.Event())
 
     def learn(self) -> None:
         """Let the model learn from the jobs that ended; if the store cannot be read, the next look catches up."""
@@ -66,10 +73,6 @@ class Follower:
 
     def look(self) -> None:
         """Load the current model if it is not the one in use."""
-        with self._looking:
-            self._look()
-
-    def _look(self) -> None:
         mark = self._mark()
         if mark == self._seen:
             return
@@ -94,6 +97,16 @@ class Follower:
         MODEL_MADE.set(live.manifest.made_at)
         log.info("model %s is in use", live.model_id)
 
+    def look_now(self) -> None:
+        """Have the thread that follows look at once, and wait until it has, but not for long.
+
+        All models are loaded by that one thread: the allocator keeps what was freed for the thread that freed it, and
+        loads by many threads would each hold on to as much memory as a model takes.
+        """
+        looked = threading.Event()
+        self._asked.put(looked)
+        looked.wait(LOOK_S)
+
     def _mark(self) -> object:
         """Changes whenever `current` is written: the file is replaced, so its inode or its time differs."""
         try:
@@ -103,6 +116,7 @@ class Follower:
         return status.st_ino, status.st_mtime_ns
 
     def _run(self) -> None:
+        asked: list[threading.Event] = []
         while True:
             try:
                 self.look()
@@ -110,5 +124,15 @@ class Follower:
             except Exception:
                 # The thread must live on: without it no other model would ever be noticed.
                 log.exception("the follower failed; it goes on")
-            if self._stop.wait(INTERVAL_S):
+            for looked in asked:
+                looked.set()
+            if self._stop.is_set():
                 return
+            asked = self._next()
+
+    def _next(self) -> list[threading.Event]:
+        """Who asked for a look, once somebody has or it is time."""
+        try:
+            return [self._asked.get(timeout=INTERVAL_S)]
+        except queue.Empty:
+            return []

@@ -110,7 +110,7 @@ class Service:
             ModelError: there is no such model, or it is damaged; the current one stays.
         """
         registry.activate(self.settings.models_dir, model_id)
-        self._follower.look()
+        self._follower.look_now()
 
     def check(self) -> None:
         """Say nothing when the service can predict and store.
