@@ -28,6 +28,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "retrain": ("crowdrun.api.commands.retrain", "Fit the crowd on the job history and publish it."),
     "models": ("crowdrun.api.commands.models", "List, show, activate, roll back and prune published models."),
     "predict": ("crowdrun.api.commands.predict", "Say what a job needs before it is submitted."),
+    "token": ("crowdrun.api.commands.token", "Make, list and revoke tokens for the service."),
+    "forget": ("crowdrun.api.commands.forget", "Remove a person from the job history and from the models."),
     "serve": ("crowdrun.api.commands.serve", "Serve predictions over REST."),
     "run": ("crowdrun.api.commands.run", "Run a training job with what the crowd recommends, and measure it."),
     "demo": ("crowdrun.api.commands.demo", "Show the whole loop on a real log."),

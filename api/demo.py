@@ -131,10 +131,10 @@ class Demo:
     def service(self) -> Iterator[str]:
         """The REST service on a free port of the loopback interface; gives its address."""
         log_file = self.folder / "service.log"
-        self.heading("The service", "crowdrun serve --port 0")
+        self.heading("The service", "crowdrun serve --port 0 --trust-local operator")
         with log_file.open("wb") as log:
             process = subprocess.Popen(
-                self._command(["serve", "--host", "127.0.0.1", "--port", "0"]),
+                self._command(["serve", "--host", "127.0.0.1", "--port", "0", "--trust-local", "operator"]),
                 env=self.environment,
                 stdout=log,
                 stderr=log,

@@ -1,6 +1,7 @@
 """Keeps the service up to date: another model that becomes current, and jobs that end, within a second."""
 
 import logging
+import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from crowdrun.api.background import background
 from crowdrun.api.live_model import LiveModel
+from crowdrun.api.metrics import MODEL_MADE, SWAPS
 from crowdrun.data.errors import CrowdrunError, ModelError
 from crowdrun.data.store import JobStore
 from crowdrun.predictor.persistence import registry
@@ -16,6 +18,8 @@ log = logging.getLogger("crowdrun.service")
 
 #: How often the name of the current model and the store are looked at.
 INTERVAL_S = 1.0
+#: How long somebody who asked for a look waits for it.
+LOOK_S = 20.0
 
 
 class Follower:
@@ -31,6 +35,7 @@ class Follower:
         self._complaint = ""
         self._seen: object = object()
         self._stop = threading.Event()
+        self._asked: queue.SimpleQueue[threading.Event] = queue.SimpleQueue()
 
     def get(self) -> LiveModel:
         """The model that answers.
@@ -48,7 +53,11 @@ class Follower:
         """Load the current model, and follow as long as the context lasts; what it missed it learns meanwhile."""
         self.look()
         with background(self._run, self._stop, "follow"):
-            yield
+            try:
+                yield
+            finally:
+                self._stop.set()
+                self._asked.put(threading.Event())
 
     def learn(self) -> None:
         """Let the model learn from the jobs that ended; if the store cannot be read, the next look catches up."""
@@ -71,9 +80,9 @@ class Follower:
         try:
             # The one in use is good; only a service that has none goes back to an earlier one.
             live = (
-                LiveModel(self._models_dir, registry.current_id(self._models_dir))
+                LiveModel(self._models_dir, registry.current_id(self._models_dir), self._store.pseudonyms)
                 if self._live
-                else LiveModel.current(self._models_dir, log.error)
+                else LiveModel.current(self._models_dir, log.error, self._store.pseudonyms)
             )
             if self._live:
                 # The one in use goes on answering until the new one knows what it knows.
@@ -84,7 +93,19 @@ class Follower:
             log.error("%s%s", error, kept)
             return
         self._live = live
+        SWAPS.inc()
+        MODEL_MADE.set(live.manifest.made_at)
         log.info("model %s is in use", live.model_id)
+
+    def look_now(self) -> None:
+        """Have the thread that follows look at once, and wait until it has, but not for long.
+
+        All models are loaded by that one thread: the allocator keeps what was freed for the thread that freed it, and
+        loads by many threads would each hold on to as much memory as a model takes.
+        """
+        looked = threading.Event()
+        self._asked.put(looked)
+        looked.wait(LOOK_S)
 
     def _mark(self) -> object:
         """Changes whenever `current` is written: the file is replaced, so its inode or its time differs."""
@@ -95,6 +116,7 @@ class Follower:
         return status.st_ino, status.st_mtime_ns
 
     def _run(self) -> None:
+        asked: list[threading.Event] = []
         while True:
             try:
                 self.look()
@@ -102,5 +124,15 @@ class Follower:
             except Exception:
                 # The thread must live on: without it no other model would ever be noticed.
                 log.exception("the follower failed; it goes on")
-            if self._stop.wait(INTERVAL_S):
+            for looked in asked:
+                looked.set()
+            if self._stop.is_set():
                 return
+            asked = self._next()
+
+    def _next(self) -> list[threading.Event]:
+        """Who asked for a look, once somebody has or it is time."""
+        try:
+            return [self._asked.get(timeout=INTERVAL_S)]
+        except queue.Empty:
+            return []

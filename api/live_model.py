@@ -1,15 +1,20 @@
 """A published model in service: it answers, and learns from what the store hears of jobs that ended."""
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from crowdrun.api.fair_lock import FairLock
 from crowdrun.data import store_follow
+from crowdrun.data.errors import BusyError
 from crowdrun.data.job import JobRequest, Recommendation
+from crowdrun.data.pseudonyms import Pseudonyms
 from crowdrun.data.queue_state import Queue
 from crowdrun.data.store import JobStore
 from crowdrun.data.unit_guard import Job
@@ -20,7 +25,7 @@ from crowdrun.predictor.retraining.units import guard_knowing
 log = logging.getLogger("crowdrun.service")
 
 #: Jobs of a batch that are answered, and jobs that are learnt from, before others get their turn.
-ANSWER_CHUNK, LEARN_CHUNK = 256, 16
+ANSWER_CHUNK, LEARN_CHUNK = 64, 16
 #: Jobs that are read from the store at once.
 NEWS_LIMIT = 1000
 #: How long a caller waits for another that is learning already; that one takes the same jobs in.
@@ -36,29 +41,29 @@ class LiveModel:
     before, whoever wrote it: the service, `crowdrun ingest` or the runner.
     """
 
-    def __init__(self, models_dir: Path, model_id: str) -> None:
-        """Load it.
+    def __init__(self, models_dir: Path, model_id: str, pseudonyms: Pseudonyms | None = None) -> None:
+        """Load it; `pseudonyms` are those of the store that it was trained on.
 
         Raises:
             ModelError: it is missing or damaged.
         """
-        self.model_id = model_id
+        self.model_id, self._pseudonyms = model_id, pseudonyms
         self._crowd = registry.load(models_dir, model_id)
         self.manifest = registry.describe(models_dir, model_id)
         self._position = self.manifest.store_position
         self._guard = guard_knowing(self._crowd)
         # The crowd's histories change while it learns, so it never answers at the same moment.
-        self._lock = threading.Lock()
+        self._lock = FairLock()
         self._learning = threading.Lock()
 
     @classmethod
-    def current(cls, models_dir: Path, complain: Callable[[str], None]) -> Self:
+    def current(cls, models_dir: Path, complain: Callable[[str], None], pseudonyms: Pseudonyms | None = None) -> Self:
         """The current model or, with a complaint, the last good one before it.
 
         Raises:
             ModelError: there is none.
         """
-        return cls(models_dir, registry.good_id(models_dir, complain))
+        return cls(models_dir, registry.good_id(models_dir, complain), pseudonyms)
 
     def recommend(
         self,
@@ -67,24 +72,67 @@ class LiveModel:
         queues: Sequence[Queue | None] | None = None,
         *,
         explained: bool = False,
+        until: float = math.inf,
     ) -> list[Recommendation]:
         """One recommendation a request, in order; a request without a submit time is taken as submitted now.
 
         queues: what waits and runs as each job is submitted; None where nobody looked.
+        until: when to give up, seconds of `time.monotonic`.
+
+        Raises:
+            BusyError: the time is up.
         """
         met = [None] * len(requests) if queues is None else queues
-        now = time.time()
-        asked = [replace(request, submit_time=now) if request.submit_time is None else request for request in requests]
+        told = [_submitted(request) for request in requests]
+        asked, met = [self._hashed(request) for request in told], [self._hashed_queue(queue) for queue in met]
         answers: list[Recommendation] = []
         for start in range(0, len(asked), ANSWER_CHUNK):
             chunk = slice(start, start + ANSWER_CHUNK)
-            with self._lock:
+            with self._within(until):
                 answers += self._crowd.recommend_many(asked[chunk], risk, met[chunk])
-        return [self._explain(*one) for one in zip(answers, met, strict=True)] if explained else answers
+        if explained:
+            answers = [self._explain(*one, until) for one in zip(answers, met, strict=True)]
+        return [self._for_asker(*one) for one in zip(answers, told, strict=True)]
 
-    def _explain(self, answer: Recommendation, queue: Queue | None) -> Recommendation:
-        with self._lock:
+    def recommend_now(self, request: JobRequest, risk: float, queue: Queue | None) -> Recommendation | None:
+        """`recommend` for one job, or None where that would have to wait for another thread."""
+        if not self._lock.acquire_now():
+            return None
+        try:
+            told = _submitted(request)
+            (answer,) = self._crowd.recommend_many([self._hashed(told)], risk, [self._hashed_queue(queue)])
+        finally:
+            self._lock.release()
+        return self._for_asker(answer, told)
+
+    @contextmanager
+    def _within(self, until: float) -> Iterator[None]:
+        """The crowd for this thread alone.
+
+        Raises:
+            BusyError: it is not free in time.
+        """
+        left_s = until - time.monotonic()
+        if not self._lock.acquire(timeout=min(max(left_s, 0.0), threading.TIMEOUT_MAX)):
+            raise BusyError("the time for this request is up; send fewer jobs at once, or try again when less is asked")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _explain(self, answer: Recommendation, queue: Queue | None, until: float) -> Recommendation:
+        with self._within(until):
             return explain(self._crowd, answer, queue)
+
+    def _hashed(self, request: JobRequest) -> JobRequest:
+        return self._pseudonyms.request(request) if self._pseudonyms else request
+
+    def _hashed_queue(self, queue: Queue | None) -> Queue | None:
+        return queue.seen_under(self._pseudonyms.name) if queue and self._pseudonyms else queue
+
+    def _for_asker(self, answer: Recommendation, told: JobRequest) -> Recommendation:
+        """The answer to who asked: with the names as they were told."""
+        return replace(answer, request=told) if self._pseudonyms else answer
 
     def learn(self, store: JobStore, *, at_most: int | None = None) -> int:
         """Learn from the jobs of which the store has heard the end since last time, and return how many.
@@ -141,3 +189,7 @@ class LiveModel:
                 return
         for job in jobs:
             self._observe([job])
+
+
+def _submitted(request: JobRequest) -> JobRequest:
+    return replace(request, submit_time=time.time()) if request.submit_time is None else request

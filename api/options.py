@@ -31,7 +31,9 @@ def settings_options(*names: str) -> Callable[[Function], Function]:
 
         for setting in reversed(chosen):
             line = f"{setting.doc} ({setting.variable})"
-            call = click.option(f"--{setting.name}", f"setting_{setting.name}", metavar="VALUE", help=line)(call)
+            name = f"--{setting.name.replace('_', '-')}"
+            kind: dict[str, Any] = {"is_flag": True, "default": None} if setting.is_switch else {"metavar": "VALUE"}
+            call = click.option(name, f"setting_{setting.name}", help=line, **kind)(call)
         return call
 
     return decorate

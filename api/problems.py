@@ -19,8 +19,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from crowdrun.api.schemas import AskedBody, JobBody, SubmissionBody
-from crowdrun.data.errors import CrowdrunError, ModelError, NotEnoughDataError, RequestError, StoreError
+from crowdrun.api.request_id import REQUEST_ID, request_id
+from crowdrun.api.schemas.advice import SubmissionBody
+from crowdrun.api.schemas.job import AskedBody, JobBody
+from crowdrun.data.errors import BusyError, CrowdrunError, ModelError, NotEnoughDataError, RequestError, StoreError
 
 log = logging.getLogger("crowdrun.service")
 
@@ -29,14 +31,15 @@ MEDIA_TYPE = "application/problem+json"
 ERROR_LIMIT = 20
 #: Characters of a wrong value that are sent back.
 VALUE_CHARACTERS = 200
-#: Parts of a place in the body that pydantic adds for the union of one job and many.
-_TAGS = frozenset({"body", "query", "path", "job", "jobs"})
+#: Parts of a place that say where the field was sent.
+_TAGS = frozenset({"body", "query", "path"})
 #: Errors of ours -> HTTP status; the first class that fits.
 STATUSES: Sequence[tuple[type[CrowdrunError], HTTPStatus]] = (
     (RequestError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ModelError, HTTPStatus.SERVICE_UNAVAILABLE),
     (NotEnoughDataError, HTTPStatus.SERVICE_UNAVAILABLE),
     (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (BusyError, HTTPStatus.SERVICE_UNAVAILABLE),
     (CrowdrunError, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
 _BODIES: Mapping[str, type[BaseModel]] = {
@@ -64,15 +67,33 @@ class Problem(BaseModel):
     errors: list[FieldError] | None = None
 
 
-#: For the OpenAPI document: what every route may answer beside its own.
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": text, "content": {MEDIA_TYPE: {}}}
-    for status, text in (
-        (413, "the body is too large"),
-        (422, "a field cannot be used"),
-        (503, "no model is published, or the store cannot be reached"),
-    )
+_TEXTS: Mapping[int, str] = {
+    400: "the request cannot be read",
+    401: "a token is needed",
+    403: "the token does not allow it",
+    404: "there is no such thing, or it is not yours to see",
+    408: "the body did not come in time",
+    409: "it cannot be done now",
+    413: "the body is too large",
+    415: "the body is not JSON",
+    422: "a field cannot be used",
+    429: "too many requests from here; `Retry-After` says when to try again",
+    503: "no model is published, the store cannot be reached, or the service is busy",
+    504: "it took too long",
 }
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For the OpenAPI document: problems with which a route may answer."""
+    return {
+        status: {"description": _TEXTS[status], "content": {MEDIA_TYPE: {"schema": {"$ref": _REFERENCE}}}}
+        for status in statuses
+    }
+
+
+_REFERENCE = f"#/components/schemas/{Problem.__name__}"
+#: What every route with a caller may answer beside its own.
+RESPONSES = documented(400, 401, 403, 408, 413, 415, 422, 429, 503, 504)
 
 
 def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
@@ -97,13 +118,14 @@ def install(app: FastAPI) -> None:
         status = next(status for kind, status in STATUSES if isinstance(error, kind))
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.warning("%s", error)
-        return problem(status, str(error))
+        return problem(status, str(error), headers={"Retry-After": "1"} if isinstance(error, BusyError) else None)
 
     @app.exception_handler(Exception)
     def unexpected(_: Request, error: Exception) -> Response:
         # Starlette logs the traceback; the caller learns no more than that it is our fault.
         del error
-        return problem(500, "crowdrun failed on this request; the log of the service says where")
+        detail = "crowdrun failed on this request; the log of the service says where"
+        return problem(500, detail, headers={REQUEST_ID: request_id()})
 
 
 def _detail(error: HTTPException) -> str:
@@ -125,7 +147,8 @@ def _validation(path: str, error: RequestValidationError) -> Response:
 def _field_error(path: str, item: Mapping[str, Any]) -> dict[str, str]:
     if item["type"] == "json_invalid":
         reason = item.get("ctx", {}).get("error", item["msg"])
-        return {"field": "body", "pointer": "", "value": f"character {item['loc'][-1]}", "allowed": f"JSON: {reason}"}
+        shown = f"character {item['loc'][-1]}" if item["loc"] else repr(item["input"])[:VALUE_CHARACTERS]
+        return {"field": "body", "pointer": "", "value": shown, "allowed": f"JSON: {reason}"}
     place = [str(part) for part in item["loc"] if part not in _TAGS]
     return {
         "field": next((part for part in reversed(place) if not part.isdecimal()), "body")[:VALUE_CHARACTERS],

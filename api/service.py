@@ -1,18 +1,22 @@
-"""What the routes share: the store and the model that answers."""
+"""What the routes share: the store, the model that answers, and the retrainings."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from crowdrun.api.follow import Follower
 from crowdrun.api.live_model import LiveModel
+from crowdrun.api.retrainings import Retrainings
 from crowdrun.api.schedule import Schedule
 from crowdrun.data import store_follow
 from crowdrun.data.errors import RequestError
 from crowdrun.data.job import JobRequest, Recommendation
 from crowdrun.data.queue_state import Queue
 from crowdrun.data.settings import Settings
-from crowdrun.data.store import AddReport, JobStore
+from crowdrun.data.store import AddReport
+from crowdrun.data.store_open import open_store
+from crowdrun.predictor.persistence import registry
 
 #: What the store notes as the origin of jobs that came over REST.
 SOURCE = "rest"
@@ -26,7 +30,8 @@ class Service:
     """Recommends and records, between the start and the end of `running`. Safe to call from several threads."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
+        self.retrainings = Retrainings(settings)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -35,10 +40,14 @@ class Service:
         Raises:
             StoreError: the store cannot be opened.
         """
-        with JobStore.open(self._settings.store) as self._store:
-            self._follower = Follower(self._settings.models_dir, self._store)
-            with self._follower.running(), Schedule(self._settings).running():
-                yield
+        with open_store(self.settings) as self.store:
+            self._follower = Follower(self.settings.models_dir, self.store)
+            schedule = Schedule(self.retrainings, self.settings.retrain_every_s)
+            try:
+                with self._follower.running(), schedule.running():
+                    yield
+            finally:
+                self.retrainings.stop()
 
     @property
     def model(self) -> LiveModel:
@@ -64,12 +73,22 @@ class Service:
         Raises:
             ModelError: no model is loaded.
             RequestError: more requests than are explained at once.
+            BusyError: it takes longer than a request may.
         """
         if explained and len(requests) > EXPLAIN_LIMIT:
             raise RequestError(
                 f"explain is for at most {EXPLAIN_LIMIT} jobs at once, got {len(requests)}; send fewer or leave it out"
             )
-        return self.model.recommend(requests, risk or self._settings.risk, queues, explained=explained)
+        until = time.monotonic() + self.settings.time_limit_s
+        return self.model.recommend(requests, risk or self.settings.risk, queues, explained=explained, until=until)
+
+    def recommend_now(self, request: JobRequest, risk: float | None, queue: Queue | None) -> Recommendation | None:
+        """`recommend` for one job, in the thread of all connections; None where it would have to wait.
+
+        Raises:
+            ModelError: no model is loaded.
+        """
+        return self.model.recommend_now(request, risk or self.settings.risk, queue)
 
     def record(self, jobs: Sequence[Mapping[str, Any]]) -> AddReport:
         """Store jobs that ended. The model learns from a few before this returns, from many in the background.
@@ -79,10 +98,19 @@ class Service:
         Raises:
             StoreError: nothing was stored.
         """
-        report = self._store.add_rows(jobs, source=SOURCE)
+        report = self.store.add_rows(jobs, source=SOURCE)
         if report.new <= LEARN_AT_ONCE:
             self._follower.learn()
         return report
+
+    def activate(self, model_id: str) -> None:
+        """Make a published model the current one; this process answers with it from now on, others within a second.
+
+        Raises:
+            ModelError: there is no such model, or it is damaged; the current one stays.
+        """
+        registry.activate(self.settings.models_dir, model_id)
+        self._follower.look_now()
 
     def check(self) -> None:
         """Say nothing when the service can predict and store.
@@ -91,4 +119,4 @@ class Service:
             ModelError, StoreError: what keeps it from that.
         """
         self._follower.get()
-        store_follow.position(self._store)
+        store_follow.position(self.store)

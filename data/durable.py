@@ -25,11 +25,15 @@ def unfinished_name(parent: Path) -> Path:
     return parent / f"{UNFINISHED}{secrets.token_hex(8)}"
 
 
-def write_atomically(file: Path, content: bytes) -> None:
-    """Replace the content of a file: a reader sees the old or the new, never a part."""
+def write_atomically(file: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Replace the content of a file: a reader sees the old or the new, never a part.
+
+    mode: who may read and write it, less what the process's umask takes away.
+    """
     temporary = unfinished_name(file.parent)
     try:
-        temporary.write_bytes(content)
+        with open(temporary, "wb", opener=lambda path, flags: os.open(path, flags, mode)) as opened:
+            opened.write(content)
         sync(temporary)
         temporary.replace(file)
     finally:

@@ -12,7 +12,9 @@ Every message holds what came, what was allowed, and what to do next.
     ├── StoreError             the job history cannot be opened, read or written
     ├── ModelError             a published model that is missing, changed or from another version
     ├── NotEnoughDataError     too few labelled jobs to learn from
-    └── LaunchError            a run that could not be started
+    ├── LaunchError            a run that could not be started
+    ├── ServiceError           a crowdrun service that cannot be reached, refuses or fails
+    └── BusyError              there is no time or room for it now; later there may be
 """
 
 
@@ -58,3 +60,15 @@ class NotEnoughDataError(CrowdrunError):
 
 class LaunchError(CrowdrunError):
     """A run that could not be started."""
+
+
+class BusyError(CrowdrunError):
+    """There is no time or room for it now; later there may be."""
+
+
+class ServiceError(CrowdrunError):
+    """A crowdrun service that cannot be reached, refuses or fails; `status` is that of HTTP, None without an answer."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status

@@ -18,7 +18,7 @@ ahead and at work, in all, in the same partition and of the same user, and the w
 
 import math
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from statistics import median
@@ -138,6 +138,16 @@ class Queue:
         for start_time, key in sorted(started):
             queue.start(key, start_time)
         return queue
+
+    def seen_under(self, pseudonym: Callable[[str], str]) -> "Queue":
+        """The same jobs, their users under other names, to be looked at: it shares everything with this one."""
+        other = Queue()
+        other._origin, other._jobs = self._origin, self._jobs
+        other._scopes = {
+            (kind, pseudonym(name) if kind == SCOPES[2] and name else name): scope
+            for (kind, name), scope in self._scopes.items()
+        }
+        return other
 
     def submit(self, key: Hashable, job: QueuedJob) -> None:
         """A job begins to wait; whatever its record says of a start."""

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from crowdrun.data.errors import ConfigError
+from crowdrun.data.roles import Role
 
 SITE_FILE = Path("/etc/crowdrun/crowdrun.toml")
 
@@ -43,9 +44,30 @@ def _interval_s(value: Any) -> float:
     return interval_s
 
 
+def _role(value: Any) -> Role | None:
+    allowed = ["none", *Role]
+    if str(value) not in allowed:
+        raise ValueError(f"must be one of {', '.join(allowed)}")
+    return None if str(value) == "none" else Role(str(value))
+
+
+def _positive(value: Any) -> float:
+    number = float(value)
+    if not 0 < number < float("inf"):
+        raise ValueError("must be a number above 0")
+    return number
+
+
+def _switch(value: Any) -> bool:
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if str(value).lower() not in known:
+        raise ValueError("must be true or false")
+    return known[str(value).lower()]
+
+
 def _url(value: Any) -> str:
-    if urlsplit(str(value)).scheme not in {"http", "https"}:
-        raise ValueError("must be an http:// or https:// address")
+    if urlsplit(str(value)).scheme not in {"http", "https", "unix"}:
+        raise ValueError("must be an http://, https:// or unix://PATH address")
     return str(value).rstrip("/")
 
 
@@ -67,6 +89,11 @@ class Setting:
     def variable(self) -> str:
         return f"CROWDRUN_{self.name.upper()}"
 
+    @property
+    def is_switch(self) -> bool:
+        """Whether it is on or off; on the command line, its name alone turns it on."""
+        return self.parse is _switch
+
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(name="home", parse=_path, doc="the folder of all state: store, models, runs, spool"),
@@ -74,6 +101,19 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(name="url", parse=_url, doc="the address of the service, for every client"),
     Setting(name="risk", parse=_risk, doc="the largest accepted probability that a job needs more than it is given"),
     Setting(name="retrain_every_s", parse=_interval_s, doc="seconds between the service's own retrainings; 0: never"),
+    Setting(
+        name="trust_local",
+        parse=_role,
+        doc="the role of who asks without a token over the loopback interface or the Unix socket: "
+        "none, submit, operator, admin",
+    ),
+    Setting(name="rate_per_s", parse=_positive, doc="requests a second that one token or address may send"),
+    Setting(name="time_limit_s", parse=_positive, doc="seconds that the service takes for one request at most"),
+    Setting(
+        name="pseudonymise",
+        parse=_switch,
+        doc="true: names are stored as keyed hashes; a home that has begun goes on",
+    ),
     Setting(name="traces", parse=_path, doc="the folder of traces for benches"),
 )
 
@@ -87,6 +127,10 @@ class Settings:
     url: str
     risk: float
     retrain_every_s: float
+    trust_local: Role | None
+    rate_per_s: float
+    time_limit_s: float
+    pseudonymise: bool
     traces: Path | None
     #: Name -> where the value came from.
     origins: Mapping[str, str]
@@ -117,7 +161,7 @@ def load_settings(options: Mapping[str, Any] | None = None, environment: Mapping
 
     def resolve(setting: Setting, table: Mapping[str, Any], file: Path | None, default: Any) -> None:
         if setting.name in options:
-            value, origin = options[setting.name], f"option --{setting.name}"
+            value, origin = options[setting.name], f"option --{setting.name.replace('_', '-')}"
         elif environment.get(setting.variable):
             value, origin = environment[setting.variable], f"environment {setting.variable}"
         elif setting.name in table:
@@ -142,6 +186,10 @@ def load_settings(options: Mapping[str, Any] | None = None, environment: Mapping
         "url": "http://127.0.0.1:8642",
         "risk": 0.05,
         "retrain_every_s": 0.0,
+        "trust_local": "none",
+        "rate_per_s": 200.0,
+        "time_limit_s": 30.0,
+        "pseudonymise": False,
         "traces": None,
     }
     for setting in others:

@@ -1,6 +1,7 @@
 """The job history: every job that crowdrun has learnt of, in SQLite by default, in PostgreSQL by address.
 
-What is promised: rows are only added (a run of which more becomes known gets a newer version, the newest is read);
+What is promised: rows are only added (a run of which more becomes known gets a newer version, the newest is read), and
+taken away by `store_forget` alone;
 adding the same rows again changes nothing; several processes may write at once; a kill, a full disk or a lost
 connection at any moment leaves all blocks that were written before, and adding again goes on from there. What is not:
 an SQLite file on a network folder that several machines write to is beyond what SQLite promises; use PostgreSQL.
@@ -31,8 +32,10 @@ import sqlalchemy as sa
 
 from crowdrun.data.columns import NAMES, SCHEMA
 from crowdrun.data.errors import StoreError
+from crowdrun.data.pseudonyms import Pseudonyms
 from crowdrun.data.reading import to_frame
 from crowdrun.data.store_merge import Run, Values, merged, same_run
+from crowdrun.data.store_names import check_names
 from crowdrun.data.store_schema import JOB_VERSIONS, digest, make_engine, parse_url, prepare, shown, transaction
 
 #: Rows in one transaction: what a kill loses at most, and how long another writer waits.
@@ -60,23 +63,26 @@ class AddReport:
 class JobStore:
     """The job history. Safe to use from several threads and processes."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: sa.Engine, pseudonyms: Pseudonyms | None = None) -> None:
+        self.engine, self.pseudonyms = engine, pseudonyms
 
     @classmethod
-    def open(cls, url: str) -> Self:
+    def open(cls, url: str, pseudonyms: Pseudonyms | None = None) -> Self:
         """The store at `sqlite:///FILE` or `postgresql://USER@HOST/DATABASE`; made when there is none.
 
+        pseudonyms: what names become on their way in; None: they stay.
+
         Raises:
-            StoreError: it cannot be reached or written, is something else, or is of another version.
+            StoreError: it cannot be reached or written, is something else, of another version, or has other names.
         """
         engine = make_engine(parse_url(url))
         try:
             prepare(engine)
+            check_names(engine, pseudonyms)
         except BaseException:
             engine.dispose()
             raise
-        return cls(engine)
+        return cls(engine, pseudonyms)
 
     @property
     def address(self) -> str:
@@ -105,7 +111,10 @@ class JobStore:
         for each in [table] if isinstance(table, pa.Table) else table:
             checked = _canonical(each, source)
             for start in range(0, checked.num_rows, BLOCK_ROWS):
-                report += self._add_block(checked.slice(start, BLOCK_ROWS).to_pylist(), source)
+                rows = checked.slice(start, BLOCK_ROWS).to_pylist()
+                report += self._add_block(
+                    [self.pseudonyms.row(row) for row in rows] if self.pseudonyms else rows, source
+                )
         return report
 
     def add_rows(self, rows: Sequence[Mapping[str, Any]], source: str) -> AddReport:
@@ -124,9 +133,7 @@ class JobStore:
         """Runs in the store."""
         with transaction(self.engine, "read") as connection:
             return int(
-                connection.execute(
-                    sa.select(sa.func.count()).select_from(JOB_VERSIONS).where(_is_newest())
-                ).scalar_one()
+                connection.execute(sa.select(sa.func.count()).select_from(JOB_VERSIONS).where(is_newest())).scalar_one()
             )
 
     def jobs(self, since: float | None = None) -> pd.DataFrame:
@@ -135,7 +142,7 @@ class JobStore:
         Columns are the canonical ones: numbers and times float64 with NaN for unknown, texts object with None. A run
         whose submission is unknown comes last, and only without `since`.
         """
-        query = sa.select(*_CANONICAL).where(_is_newest())
+        query = sa.select(*_CANONICAL).where(is_newest())
         if since is not None:
             query = query.where(JOB_VERSIONS.c.submit_time >= since)
         query = query.order_by(JOB_VERSIONS.c.submit_time.asc().nulls_last(), JOB_VERSIONS.c.seq)
@@ -143,7 +150,7 @@ class JobStore:
 
     def get(self, job_id: str) -> list[dict[str, Any]]:
         """The runs of one job in canonical columns, None for unknown, oldest first; empty when there is none."""
-        query = sa.select(*_CANONICAL).where(_is_newest(), JOB_VERSIONS.c.id_key == digest(job_id))
+        query = sa.select(*_CANONICAL).where(is_newest(), JOB_VERSIONS.c.id_key == digest(job_id))
         query = query.order_by(JOB_VERSIONS.c.submit_time, JOB_VERSIONS.c.start_time, JOB_VERSIONS.c.seq)
         return [row for batch in self._batches(query) for row in batch.to_pylist()]
 
@@ -166,15 +173,16 @@ class JobStore:
         return report
 
 
-def _is_newest() -> sa.ColumnElement[bool]:
+def is_newest() -> sa.ColumnElement[bool]:
+    """Where a row of JOB_VERSIONS is the newest version of its run; run 0 is none (`store_forget`)."""
     newer = JOB_VERSIONS.alias("newer")
     same = [newer.c[name] == JOB_VERSIONS.c[name] for name in ("job_key", "run")]
-    return ~sa.exists().where(*same, newer.c.version > JOB_VERSIONS.c.version)
+    return sa.and_(JOB_VERSIONS.c.run > 0, ~sa.exists().where(*same, newer.c.version > JOB_VERSIONS.c.version))
 
 
 def _newest_runs(connection: sa.Connection, keys: Sequence[bytes]) -> dict[bytes, list[Run]]:
     columns = [JOB_VERSIONS.c.job_key, JOB_VERSIONS.c.run, JOB_VERSIONS.c.version, *_CANONICAL]
-    query = sa.select(*columns).where(_is_newest(), JOB_VERSIONS.c.job_key.in_(set(keys)))
+    query = sa.select(*columns).where(is_newest(), JOB_VERSIONS.c.job_key.in_(set(keys)))
     known: dict[bytes, list[Run]] = defaultdict(list)
     for key, number, version, *values in connection.execute(query):
         known[bytes(key)].append(Run(number=number, version=version, values=dict(zip(NAMES, values, strict=True))))

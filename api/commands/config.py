@@ -22,9 +22,10 @@ def command(settings: Settings, as_json: bool) -> None:
         table = {s.name: {"value": _plain(value), "from": origin, "what": s.doc} for s, value, origin in rows}
         click.echo(json.dumps(table, indent=2))
         return
+    name_width = max(len(setting.name) for setting in SETTINGS)
     width = max(len(str(_plain(value))) for _, value, _ in rows)
     for setting, value, origin in rows:
-        click.echo(f"{setting.name:8}{_plain(value)!s:{width + 2}}from {origin}: {setting.doc}")
+        click.echo(f"{setting.name:{name_width + 2}}{_plain(value)!s:{width + 2}}from {origin}: {setting.doc}")
 
 
 def _plain(value: object) -> object:

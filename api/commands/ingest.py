@@ -14,12 +14,13 @@ from crowdrun.data.reading import read_log
 from crowdrun.data.settings import Settings
 from crowdrun.data.sources.base import ReadReport
 from crowdrun.data.sources.registry import READERS
-from crowdrun.data.store import AddReport, JobStore
+from crowdrun.data.store import AddReport
+from crowdrun.data.store_open import open_store
 from crowdrun.data.unit_guard import UnitGuard
 
 
 @click.command()
-@settings_options("home", "store")
+@settings_options("home", "store", "pseudonymise")
 @click.argument("log")
 @click.option("--format", "log_format", type=click.Choice(list(READERS)), help="Recognised by its content without it.")
 @click.option("--trust-units", is_flag=True, help="Also take in jobs whose memory seems to be in another unit.")
@@ -32,11 +33,14 @@ def command(settings: Settings, log: str, log_format: str | None, trust_units: b
     used before) are kept aside in a file, to be mended and ingested again.
     """
     report, added = ReadReport(), AddReport()
-    with JobStore.open(settings.store) as store:
+    with open_store(settings) as store:
         guard = UnitGuard() if trust_units else guard_for(store)
         try:
             with progress_bar("ingest") as progress:
                 tables = read_log(log, log_format, report, progress)
+                if store.pseudonyms:
+                    # Before anything is compared with what is stored, or kept aside.
+                    tables = map(store.pseudonyms.table, tables)
                 for table in tables if trust_units else admitted(tables, guard):
                     added += store.add(table, source=log)
         except CrowdrunError:

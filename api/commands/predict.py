@@ -12,16 +12,17 @@ from typing import Any
 import click
 
 from crowdrun.api.batch_script import read_script
+from crowdrun.api.client import Client
 from crowdrun.api.live_model import SHORT_BACKLOG, LiveModel
 from crowdrun.api.options import settings_options
 from crowdrun.api.sbatch import VARIABLES
-from crowdrun.api.schemas import RecommendationAnswer
+from crowdrun.api.schemas.recommendation import RecommendationAnswer
 from crowdrun.api.show import show_recommendation
 from crowdrun.data.errors import RequestError, StoreError
-from crowdrun.data.job import JobRequest
+from crowdrun.data.job import JobRequest, Recommendation
 from crowdrun.data.queue_state import Queue
 from crowdrun.data.settings import Settings
-from crowdrun.data.store import JobStore
+from crowdrun.data.store_open import open_store, pseudonyms_of
 from crowdrun.training.launch.slurm_queue import waiting_and_running
 
 #: Options with sbatch's names, letters and meaning -> letter.
@@ -70,14 +71,21 @@ def _parameter(option: str) -> str:
 
 
 @click.command()
-@settings_options("home", "store", "risk")
+@settings_options("home", "store", "url", "risk")
 @click.option("--script", metavar="FILE", help="Batch script whose #SBATCH lines are read; - is standard input.")
 @click.option("--queue", type=click.Choice(["slurm"]), help="Look at what waits and runs there now, for the wait.")
 @click.option("--explain", is_flag=True, help="Say why: what moved it, and what other requests would get.")
+@click.option("--remote", is_flag=True, help="Ask the service at --url, with the token of CROWDRUN_TOKEN.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @job_options
 def command(
-    settings: Settings, script: str | None, queue: str | None, explain: bool, as_json: bool, **options: Any
+    settings: Settings,
+    script: str | None,
+    queue: str | None,
+    explain: bool,
+    remote: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Say what a job needs before it is submitted.
 
@@ -89,18 +97,35 @@ def command(
     crowdrun predict --user ada --job-name resnet --mem 64G --time 2:00:00 --gres gpu:1
     """
     request = _request(script, options)
-    model = LiveModel.current(settings.models_dir, lambda line: click.echo(f"crowdrun: {line}", err=True))
+    if remote:
+        if queue:
+            raise RequestError("--queue looks at what waits from here; leave it out with --remote")
+        answer = _asked(settings, request, explain)
+    else:
+        answer = RecommendationAnswer.of(_recommended(settings, request, queue, explain))
+    if as_json:
+        click.echo(answer.model_dump_json(indent=2))
+    else:
+        show_recommendation(answer.to_record())
+
+
+def _asked(settings: Settings, request: JobRequest, explain: bool) -> RecommendationAnswer:
+    with Client(settings.url) as client:
+        risk = settings.risk if settings.origins["risk"] != "default" else None
+        return client.predict(request, risk=risk, explain=explain)
+
+
+def _recommended(settings: Settings, request: JobRequest, queue: str | None, explain: bool) -> Recommendation:
+    model = LiveModel.current(
+        settings.models_dir, lambda line: click.echo(f"crowdrun: {line}", err=True), pseudonyms_of(settings)
+    )
     try:
-        with JobStore.open(settings.store) as store:
+        with open_store(settings) as store:
             model.learn(store, at_most=SHORT_BACKLOG)
     except StoreError as error:
         click.echo(f"crowdrun: {error}; going on with what was known when the model was made", err=True)
     queues = [Queue.of(waiting_and_running()) if queue else None]
-    recommendation = model.recommend([request], settings.risk, queues, explained=explain)[0]
-    if as_json:
-        click.echo(RecommendationAnswer.of(recommendation).model_dump_json(indent=2))
-    else:
-        show_recommendation(recommendation)
+    return model.recommend([request], settings.risk, queues, explained=explain)[0]
 
 
 def _request(script: str | None, options: Mapping[str, Any]) -> JobRequest:

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
 
 import click
 
 from crowdrun.api.options import settings_options
-from crowdrun.api.progress import progress_bar
+from crowdrun.api.progress import progress_bar, progress_file
 from crowdrun.data.settings import Settings
-from crowdrun.data.store import JobStore
+from crowdrun.data.store_open import open_store
 from crowdrun.predictor.persistence import registry
 from crowdrun.predictor.retraining.pipeline import Champion, Done, Options, needed, run
 from crowdrun.predictor.retraining.triggers import Limits
@@ -25,6 +27,7 @@ from crowdrun.predictor.scale_out.workers import fits_on_dask
 @click.option("--force", is_flag=True, help="Train on everything and publish without a contest.")
 @click.option("--seed", default=0, show_default=True, help="The same seed and jobs give the same model.")
 @click.option("--keep", type=click.IntRange(min=1), help="Remove all but this many of the newest models afterwards.")
+@click.option("--progress", "progress_path", type=click.Path(path_type=Path), help="Tell the progress in a JSON file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     settings: Settings,
@@ -36,6 +39,7 @@ def command(
     force: bool,
     seed: int,
     keep: int | None,
+    progress_path: Path | None,
     as_json: bool,
 ) -> None:
     """Train the crowd anew on the job history, and publish it where it is better than the model in use.
@@ -54,7 +58,8 @@ def command(
         click.echo(f"crowdrun: {line}", err=True)
 
     champion = Champion.current(settings.models_dir, complain)
-    with JobStore.open(settings.store) as store, progress_bar("retrain") as progress:
+    telling = nullcontext(progress_file(progress_path)) if progress_path else progress_bar("retrain")
+    with open_store(settings) as store, telling as progress:
         if if_needed:
             is_needed, said = needed(store, champion, Limits(jobs=after_jobs, days=after_days), progress)
             if not is_needed:

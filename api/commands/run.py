@@ -14,7 +14,7 @@ from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import ConfigError, LaunchError, ModelError, StoreError
 from crowdrun.data.job import JobOutcome, JobRequest, Recommendation
 from crowdrun.data.settings import Settings
-from crowdrun.data.store import JobStore
+from crowdrun.data.store_open import open_store, pseudonyms_of
 from crowdrun.data.units import duration_s
 from crowdrun.training.attempts import Recommend, Record, first_attempt, plan_run, run_job
 from crowdrun.training.job import Job, command_job, load_job, with_flags
@@ -24,7 +24,7 @@ SOURCE = "crowdrun run"
 
 
 @click.command()
-@settings_options("home", "store", "risk")
+@settings_options("home", "store", "risk", "pseudonymise")
 @click.argument("job", nargs=-1, required=True)
 @click.option("--on", "place", type=click.Choice(list(LAUNCHERS)), default="local", show_default=True)
 @click.option("--name", help="The name in the log; the script's or the job file's without it.")
@@ -72,7 +72,7 @@ def command(
         launcher,
         runs_dir=settings.runs_dir,
         recommend=recommend,
-        keep=_keeper(settings.store),
+        keep=_keeper(settings),
         attempts=attempts,
         listener=RunReport(),
     )
@@ -105,8 +105,10 @@ def _recommender(settings: Settings, models_dir: Path) -> Recommend:
 
     def recommend(request: JobRequest) -> Recommendation | None:
         try:
-            model = LiveModel.current(models_dir, lambda line: click.echo(f"crowdrun: {line}", err=True))
-            with JobStore.open(settings.store) as store:
+            model = LiveModel.current(
+                models_dir, lambda line: click.echo(f"crowdrun: {line}", err=True), pseudonyms_of(settings)
+            )
+            with open_store(settings) as store:
                 model.learn(store, at_most=SHORT_BACKLOG)
         except (ModelError, StoreError) as error:
             click.echo(f"crowdrun: no recommendation: {error}; going on with what is asked for", err=True)
@@ -116,12 +118,12 @@ def _recommender(settings: Settings, models_dir: Path) -> Recommend:
     return recommend
 
 
-def _keeper(store_url: str) -> Record:
+def _keeper(settings: Settings) -> Record:
     """Puts an outcome into the store; where that fails the run goes on, and its record is in its folder."""
 
     def keep(request: JobRequest, outcome: JobOutcome) -> None:
         try:
-            with JobStore.open(store_url) as store:
+            with open_store(settings) as store:
                 store.add_rows([asdict(request) | asdict(outcome)], source=SOURCE)
         except StoreError as error:
             click.echo(f"crowdrun: the outcome is not in the store: {error}", err=True)

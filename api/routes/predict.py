@@ -1,16 +1,29 @@
 """POST /v1/predict: what a job, or a batch of jobs, needs. POST /v1/advice: the same in one line, for `csbatch`."""
 
+from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from crowdrun.api.advice import advice_line
+from crowdrun.api.auth import Caller
 from crowdrun.api.batch_script import request_from_options
+from crowdrun.api.bodies import OneOrMany
+from crowdrun.api.metrics import ABSTAINED, PREDICTED
 from crowdrun.api.problems import RESPONSES
-from crowdrun.api.routes.shared import SharedService
-from crowdrun.api.schemas import AdviceAnswer, PredictBody, RecommendationAnswer, SubmissionBody
+from crowdrun.api.routes.shared import SharedService, Submitter, json_answer
+from crowdrun.api.schemas.advice import AdviceAnswer, SubmissionBody
+from crowdrun.api.schemas.job import AskedBody
+from crowdrun.api.schemas.recommendation import RecommendationAnswer, content_of
+from crowdrun.data.job import Recommendation
 
 router = APIRouter(prefix="/v1", tags=["predict"], responses=RESPONSES)
+
+BODY = OneOrMany(AskedBody)
+_EXAMPLE = {"user": "ada", "job_name": "resnet-7", "req_mem_mb": 65536, "req_cpus": 8, "timelimit_s": 7200}
 
 Risk = Annotated[
     float | None,
@@ -23,22 +36,47 @@ Explain = Annotated[
 ]
 
 
-@router.post("/predict")
-def predict(
-    body: PredictBody, service: SharedService, risk: Risk = None, explain: Explain = False
-) -> RecommendationAnswer | list[RecommendationAnswer]:
+@router.post(
+    "/predict",
+    response_model=RecommendationAnswer | list[RecommendationAnswer],
+    openapi_extra=BODY.documented(one=_EXAMPLE, many=[_EXAMPLE, {"user": "ada", "job_name": "bert"}]),
+)
+async def predict(
+    request: Request, service: SharedService, caller: Submitter, risk: Risk = None, explain: Explain = False
+) -> Response:
     """Recommend for one job (an object) or up to 10,000 (a list; the answers come in the same order)."""
-    jobs = body if isinstance(body, list) else [body]
-    recommendations = service.recommend(
-        [job.to_request() for job in jobs], risk, [job.to_queue() for job in jobs], explained=explain
-    )
-    answers = [RecommendationAnswer.of(recommendation) for recommendation in recommendations]
-    return answers if isinstance(body, list) else answers[0]
+    jobs, is_many = await BODY.read(request)
+    _check_users(caller, {job.user for job in jobs})
+    if len(jobs) == 1 and not explain:
+        # One job takes less than handing it to another thread and back, unless the crowd is busy there.
+        answer = service.recommend_now(jobs[0].to_request(), risk, jobs[0].to_queue())
+        if answer is not None:
+            return _answer([answer], is_many)
+
+    def recommend() -> Response:
+        requests, queues = [job.to_request() for job in jobs], [job.to_queue() for job in jobs]
+        return _answer(service.recommend(requests, risk, queues, explained=explain), is_many)
+
+    return await run_in_threadpool(recommend)
+
+
+def _answer(recommendations: list[Recommendation], is_many: bool) -> Response:
+    PREDICTED.inc(len(recommendations))
+    ABSTAINED.inc(sum(not one.predictions for one in recommendations))
+    contents = [content_of(one) for one in recommendations]
+    return json_answer(contents if is_many else contents[0])
 
 
 @router.post("/advice")
-def advice(body: SubmissionBody, service: SharedService) -> AdviceAnswer:
+def advice(body: SubmissionBody, service: SharedService, caller: Submitter) -> AdviceAnswer:
     """The line that `csbatch` prints for a submission."""
+    _check_users(caller, {body.user})
     known = body.model_dump(include={"user", "group", "work_dir", "command", "submit_time"}, exclude_none=True)
     request = request_from_options(body.options, script=body.script, **known)
     return AdviceAnswer(line=advice_line(service.recommend([request])[0]))
+
+
+def _check_users(caller: Caller, users: Iterable[str | None]) -> None:
+    others = sorted(str(user) for user in users if not caller.may_ask_for(user))
+    if others:
+        raise HTTPException(HTTPStatus.FORBIDDEN, f"a job is of {others[0]!r}; {caller.user!r} asks for own jobs alone")

@@ -56,16 +56,23 @@ def test_a_body_over_the_limit_is_refused_whether_it_says_its_length_or_not(serv
 def test_a_fault_of_ours_is_a_problem_without_our_insides(
     service: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crowdrun.api.service.Service.recommend", lambda *_: 1 / 0)
+    monkeypatch.setattr("crowdrun.api.service.Service.recommend_now", lambda *_: 1 / 0)
     answer = service.post("/v1/predict", json={})
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
     assert "division" not in answer.text
+    assert answer.headers["x-request-id"]
 
 
 def test_the_openapi_document_describes_every_field_and_has_examples(service: httpx.Client) -> None:
     document = service.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/v1/predict", "/v1/advice", "/v1/jobs", "/v1/model", "/healthz", "/readyz"}
+    assert set(document["paths"]) == {
+        "/v1/predict", "/v1/advice", "/v1/jobs", "/v1/jobs/{job_id}", "/v1/model", "/v1/models",
+        "/v1/models/{model_id}/activate", "/v1/retrain", "/v1/retrain/{retraining_id}", "/v1/report/usage",
+        "/v1/report/model", "/healthz", "/readyz", "/metrics",
+    }  # fmt: skip
+    for path in ("/v1/predict", "/v1/jobs"):
+        assert document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]
     schemas = document["components"]["schemas"]
     for name in ("AskedBody", "JobBody"):
         assert schemas[name]["examples"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdrun.api.schemas import BATCH_LIMIT
+from crowdrun.api.schemas.job import BATCH_LIMIT
 from crowdrun.api.service import EXPLAIN_LIMIT
 from crowdrun.data.job import REQUEST_FIELDS
 from crowdrun.data.settings import Settings
@@ -95,8 +95,8 @@ def test_a_smaller_risk_never_recommends_less(service: httpx.Client) -> None:
         ({"req_gpus": True}, "req_gpus", "/req_gpus", "True", "valid integer"),
         ({"submit_time": 1e300}, "submit_time", "/submit_time", "1e+300", "less than or equal to"),
         ([], "body", "", "[]", "at least 1 item"),
-        (3, "body", "", "3", "valid dictionary"),
-        ("x" * 5000, "body", "", "'xxx", "valid dictionary"),
+        (3, "body", "", "3", "be an object"),
+        ("x" * 5000, "body", "", "'xxx", "be an object"),
     ],
 )
 def test_a_validation_error_names_field_value_and_what_is_allowed(

@@ -1,6 +1,6 @@
 """The models of what comes in have exactly the canonical columns."""
 
-from crowdrun.api.schemas import JobBody, RequestBody
+from crowdrun.api.schemas.job import JobBody, RequestBody
 from crowdrun.data.columns import NAMES
 from crowdrun.data.job import REQUEST_FIELDS
 

@@ -5,11 +5,14 @@ import logging
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from crowdrun.api.follow import Follower
+from crowdrun.api.retrainings import Retrainings
 from crowdrun.api.schedule import Schedule
 from crowdrun.data.errors import ConfigError, ModelError
 from crowdrun.data.settings import Settings, load_settings
@@ -75,9 +78,20 @@ def test_rollback_goes_to_what_was_current_before_also_after_activate(settings: 
     assert registry.roll_back(models) == first
 
 
+@contextmanager
+def scheduled(settings: Settings) -> Iterator[None]:
+    """The schedule of a service, which ends what it began."""
+    retrainings = Retrainings(settings)
+    try:
+        with Schedule(retrainings, settings.retrain_every_s).running():
+            yield
+    finally:
+        retrainings.stop()
+
+
 def test_the_schedule_is_off_unless_it_is_set(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     assert settings.retrain_every_s == 0
-    with caplog.at_level(logging.INFO), Schedule(settings).running():
+    with caplog.at_level(logging.INFO), scheduled(settings):
         time.sleep(0.1)
     assert not caplog.records
 
@@ -86,10 +100,10 @@ def test_the_service_retrains_when_it_is_time_and_says_what_came_of_it(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     often = load_settings(options={"retrain_every_s": "1"})
-    with caplog.at_level(logging.INFO), Schedule(often).running():
+    with caplog.at_level(logging.INFO), scheduled(often):
         while not caplog.records:
             time.sleep(0.1)
-    assert "retraining: retraining is not needed;   count: 0 jobs ended" in caplog.records[0].getMessage()
+    assert "retraining: kept; retraining is not needed; count: 0 jobs ended" in caplog.records[0].getMessage()
 
 
 def test_a_retraining_ends_with_the_service(settings: Settings) -> None:
@@ -97,7 +111,7 @@ def test_a_retraining_ends_with_the_service(settings: Settings) -> None:
         shown = subprocess.run(["ps", "-ww", "-o", "args=", "-A"], capture_output=True, text=True).stdout
         return [line for line in shown.splitlines() if "retrain --if-needed" in line and str(settings.home) in line]
 
-    with Schedule(load_settings(options={"retrain_every_s": "1"})).running():
+    with scheduled(load_settings(options={"retrain_every_s": "1"})):
         while not running():
             time.sleep(0.05)
     assert not running()
