@@ -126,9 +126,9 @@ class Follower:
                 log.exception("the follower failed; it goes on")
             for looked in asked:
                 looked.set()
+            asked = self._next()
             if self._stop.is_set():
                 return
-            asked = self._next()
 
     def _next(self) -> list[threading.Event]:
         """Who asked for a look, once somebody has or it is time."""
