@@ -16,8 +16,8 @@ from crowdrun.data.labels import LARGEST_REQUEST_MB, SHORTEST_RUN_S
 from crowdrun.data.states import STATES
 from crowdrun.data.store import JobStore, is_newest
 from crowdrun.data.store_schema import JOB_VERSIONS, transaction
+from crowdrun.data.stretches import stretch_of
 
-HOUR_S, DAY_S = 3600, 86400
 MB_PER_GB = 1024.0
 #: By whom waste can be told.
 DIMENSIONS = ("user", "account", "partition")
@@ -26,10 +26,6 @@ FIGURES = (
     "judged", "asked_gbh", "used_gbh", "wasted_gbh", "out_of_memory", "gpu_jobs", "held_gpuh", "judged_gpuh",
     "idle_gpuh",
 )  # fmt: skip
-#: Lengths of a stretch of time, s: the first that gives no more than MOST_STRETCHES over all is taken.
-STRETCHES_S = (600, HOUR_S, 6 * HOUR_S, DAY_S, 7 * DAY_S, 30 * DAY_S)
-MOST_STRETCHES = 40
-
 Row = dict[str, Any]
 
 _C = JOB_VERSIONS.c
@@ -102,12 +98,6 @@ def _query(start: sa.ColumnElement[int]) -> sa.Select[Any]:
 
 def _ran() -> sa.ColumnElement[bool]:
     return sa.and_(_C.start_time <= _C.end_time, sa.or_(_C.state.in_(_ENDED), _C.state.is_(None)))
-
-
-def stretch_of(first: float | None, last: float | None) -> int:
-    """How long the stretches are that a span of time (UTC epoch seconds) is cut into, s."""
-    span = 0.0 if first is None or last is None else last - first
-    return next((stretch for stretch in STRETCHES_S if span <= MOST_STRETCHES * stretch), STRETCHES_S[-1])
 
 
 def _start(stretch_s: int, dialect: str) -> sa.ColumnElement[int]:

@@ -31,7 +31,7 @@ from crowdrun.predictor.target_settings import TargetSettings
 
 #: Jobs that go through the arrays together: what they need stays small.
 _TOGETHER = 256
-CROWD_FILE = "crowd.json"
+CROWD_FILE, FIGURES_FILE = "crowd.json", "figures.json"
 QUEUE_UNSEEN = "wait: told from past waits alone; what waits and runs now was not looked at."
 
 
@@ -48,6 +48,8 @@ class Crowd:
         #: Target -> why the log could not teach it.
         self.abstained = dict(abstained)
         self.summary = dict(summary)
+        #: Target -> how good it was in its rehearsal (`evaluation/model_figures.py`).
+        self.figures: dict[str, Any] = {}
         self.model_id: str | None = None
         self._ensembles = Ensemble.all_of(self.models)
 
@@ -70,6 +72,7 @@ class Crowd:
         chosen = settings or {}
         models: dict[str, TargetModel] = {}
         figures: dict[str, Any] = {}
+        judged: dict[str, Any] = {}
         with fit_executor() as executor:
             # All begin before the first is finished: fits run on while another target's history is read.
             begun = [
@@ -80,6 +83,7 @@ class Crowd:
             for name, rehearsal in begun:
                 figures[name] = rehearsal.finish(partial(progress, name) if progress else None)
                 models[name] = rehearsal.model
+                judged[name] = rehearsal.figures()
         if not models:
             raise NotEnoughDataError(
                 "the job history cannot teach any target: "
@@ -97,7 +101,9 @@ class Crowd:
             "targets": figures,
             "abstained": abstained,
         }
-        return cls(models, abstained, summary)
+        crowd = cls(models, abstained, summary)
+        crowd.figures = judged
+        return crowd
 
     def recommend(self, request: JobRequest, risk: float = USUAL_RISK) -> Recommendation:
         """What to ask for this job, so that over all jobs at most this share of them needs more."""
@@ -157,6 +163,7 @@ class Crowd:
             save_target(model, folder / name)
         content = {"targets": list(self.models), "abstained": self.abstained, "summary": self.summary}
         (folder / CROWD_FILE).write_text(json.dumps(content, indent=1), "utf-8")
+        (folder / FIGURES_FILE).write_text(json.dumps(self.figures, allow_nan=False), "utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -168,7 +175,10 @@ class Crowd:
         try:
             content = json.loads((folder / CROWD_FILE).read_text("utf-8"))
             models = {name: load_target(folder / name) for name in content["targets"]}
-            return cls(models, content["abstained"], content["summary"])
+            crowd = cls(models, content["abstained"], content["summary"])
+            if (folder / FIGURES_FILE).exists():
+                crowd.figures = json.loads((folder / FIGURES_FILE).read_text("utf-8"))
+            return crowd
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"cannot read {folder / CROWD_FILE}: {error}; publish the model anew") from error
 

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crowdrun.predictor.classes import Classes, likeliest_class
+from crowdrun.predictor.evaluation.model_figures import Rehearsed, model_figures
+from crowdrun.predictor.evaluation.strict_json import strict
 from crowdrun.predictor.fitting import NEWEST_FITTED
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.quantiles import Array, pinball
-from crowdrun.predictor.replay import Course, Progress, begin_fits, follow, look, predict_in_blocks
+from crowdrun.predictor.replay import Course, Followed, Progress, begin_fits, follow, look, predict_in_blocks
 from crowdrun.predictor.sizing import USUAL_RISK
 from crowdrun.predictor.target import Target
 from crowdrun.predictor.target_model import TargetModel
@@ -39,6 +42,7 @@ class Rehearsal:
         first, low = (_newest(teaches, jobs) for jobs in (REHEARSED, REHEARSED + NEWEST_FITTED))
         rows = slice(low, len(log))
         seen = look(log, target, self.model.history, self.model.items, rows)
+        self._log, self._rows, self._seen = log, rows, seen
         self._course = course = Course.of(log, target, seen.features, rows)
         self._measured = log.measured(target)[rows]
         self._blocks = begin_fits(course, self.model, REHEARSALS, executor, first=first - low)
@@ -48,7 +52,9 @@ class Rehearsal:
         """Let `model` learn from the rehearsal, give it the last members, and return figures for the summary."""
         course = self._course
         members = predict_in_blocks(course, self.model, self._blocks, progress=progress)
-        told = follow(course, self.model, members, USUAL_RISK, ends_between_looks=ENDS_BETWEEN_LOOKS)
+        classes = self._classes(members)
+        told = follow(course, self.model, members, USUAL_RISK, classes, ends_between_looks=ENDS_BETWEEN_LOOKS)
+        self._said = self._rehearsed(members, told, classes)
         self.model.take(self._last)
         scored = ~np.isnan(told.safe) & self._measured
         value = course.value_log2[scored]
@@ -59,6 +65,37 @@ class Rehearsal:
             "pinball_log2": _rounded(pinball(told.calibrated[scored], value)),
             "safe_failures": _rounded((value > told.safe[scored]).astype(np.float64)),
         }
+
+    def figures(self) -> dict[str, Any]:
+        """How good the model was at the jobs of the rehearsal, once it is finished: for `figures.json`."""
+        figures: dict[str, Any] = strict(model_figures(self._said))
+        return figures
+
+    def _classes(self, members: Array) -> Classes | None:
+        """(members, n) the memory class that each names; None for other targets."""
+        if self.model.target.name != "mem_mb":
+            return None
+        known = ~np.isnan(members[0, :, 0])
+        classes = np.full(members.shape[:2], -1, dtype=np.int64)
+        for place, one in enumerate(members):
+            classes[place, known] = likeliest_class(one[known])
+        return classes
+
+    def _rehearsed(self, members: Array, told: Followed, classes: Classes | None) -> Rehearsed:
+        known = ~np.isnan(told.safe)
+        lean = np.full(len(known), np.nan)
+        lean[known] = np.fmin(self.model.lean(told.combined[known], told.calibrated[known]), told.safe[known])
+        named = {}
+        if classes is not None:
+            crowd = np.full(len(known), -1, dtype=np.int64)
+            crowd[known] = likeliest_class(told.calibrated[known])
+            named = {"mode": self._seen.class_mode, "poll": told.poll, "crowd": crowd}
+            named |= dict(zip(self.model.settings.members, classes, strict=True))
+        return Rehearsed(
+            target=self.model.target, log=self._log, rows=self._rows, course=self._course,
+            members=dict(zip(self.model.settings.members, members, strict=True)), told=told, lean_log2=lean,
+            classes=named,
+        )  # fmt: skip
 
 
 def _newest(teaches: NDArray[np.intp], jobs: int) -> int:

@@ -3,11 +3,9 @@
 `page.html.j2` is the frame, `macros.html.j2` what its pages call; a page asks no other host.
 """
 
-import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -54,16 +52,3 @@ def write(file: Path, text: str) -> None:
         raise OutputError(
             f"cannot write {file}: {error.strerror or error}; make room or choose another --out"
         ) from error
-
-
-def strict(value: Any) -> Any:
-    """The same with None for NaN and infinity, which JSON does not have, and no character that no page can show."""
-    if isinstance(value, dict):
-        return {key: strict(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [strict(one) for one in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, str):
-        return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in value)
-    return value

@@ -10,7 +10,8 @@ from crowdrun.predictor.baselines.rules import REQUEST, RULES
 from crowdrun.predictor.evaluation import plots
 from crowdrun.predictor.evaluation.figures import LEAN, SAFE, Figures, compute
 from crowdrun.predictor.evaluation.inline_svg import Draw, Frame, Plot, render
-from crowdrun.predictor.evaluation.page import ENVIRONMENT, day, strict, write
+from crowdrun.predictor.evaluation.page import ENVIRONMENT, day, write
+from crowdrun.predictor.evaluation.strict_json import strict
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.replay import Replayed
 

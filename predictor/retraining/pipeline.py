@@ -15,6 +15,7 @@ from crowdrun.predictor.persistence.manifest import Manifest
 from crowdrun.predictor.retraining.attempt import Attempt
 from crowdrun.predictor.retraining.contest import Verdict
 from crowdrun.predictor.retraining.follow import Course
+from crowdrun.predictor.retraining.last_look import LastLook
 from crowdrun.predictor.retraining.material import Material, new_jobs
 from crowdrun.predictor.retraining.retrain import (
     FEWEST_IN_SEGMENT,
@@ -101,10 +102,10 @@ class Done:
 
 
 def needed(store: JobStore, champion: Champion | None, limits: Limits, progress: Progress) -> tuple[bool, list[str]]:
-    """Whether there is a reason to retrain, and what each trigger said up to the first that fires.
+    """Whether there is a reason to retrain, and what each trigger said up to the first that fires; the look is noted.
 
     Raises:
-        StoreError: the store cannot be read.
+        StoreError, ModelError: the store cannot be read, or the models folder not written.
     """
     if champion is None:
         return True, ["there is no model in use"]
@@ -127,6 +128,10 @@ def needed(store: JobStore, champion: Champion | None, limits: Limits, progress:
     watched: list[Watched] = []
     situation = Situation(new_jobs=new_jobs(store, position), age_s=time.time() - since, watch=look)
     trigger, said = first_that_fires(situation, limits)
+    LastLook.of(
+        when=time.time(), model_id=champion.model_id, fired=trigger.name if trigger else None, said=said,
+        watched=watched[0] if watched else None,
+    ).write(champion.models_dir)  # fmt: skip
     return trigger is not None, said
 
 

@@ -141,7 +141,9 @@ def _joined(champion: Crowd, challenger: Crowd, verdicts: Mapping[str, Verdict])
     abstained = {name: why for name, why in challenger.abstained.items() if name not in models}
     figures = {name: source.summary["targets"][name] for name, source in sources.items()}
     settings = {name: model.settings.to_json() for name, model in models.items()}
-    return Crowd(models, abstained, {**challenger.summary, "targets": figures, "settings": settings})
+    crowd = Crowd(models, abstained, {**challenger.summary, "targets": figures, "settings": settings})
+    crowd.figures = {name: source.figures[name] for name, source in sources.items() if name in source.figures}
+    return crowd
 
 
 def _named(progress: Progress, name: str) -> Progress:

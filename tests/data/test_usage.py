@@ -13,7 +13,8 @@ from crowdrun.data.columns import SCHEMA
 from crowdrun.data.labels import believable_request_mb, label_jobs
 from crowdrun.data.reading import load_jobs
 from crowdrun.data.store import JobStore
-from crowdrun.data.usage import DAY_S, DIMENSIONS, OTHER, Usage
+from crowdrun.data.stretches import DAY_S
+from crowdrun.data.usage import DIMENSIONS, OTHER, Usage
 
 JOB = {
     "job_id": "1", "user": "ada", "account": "physics", "partition": "gpu", "submit_time": 0.0, "start_time": 10.0,

@@ -22,7 +22,7 @@ from crowdrun.predictor.evaluation.bench.host_memory import judge_host_memory
 from crowdrun.predictor.evaluation.bench.lineup import Tell
 from crowdrun.predictor.evaluation.bench.run_time import judge_run_time
 from crowdrun.predictor.evaluation.bench.traces import GPU_COUNT, HOST_MEMORY, LOADERS, RUN_TIME, WAIT, Trace
-from crowdrun.predictor.evaluation.page import strict
+from crowdrun.predictor.evaluation.strict_json import strict
 from crowdrun.predictor.evaluation.wait import evaluate_wait
 from crowdrun.predictor.learning_log import worth_learning
 from crowdrun.predictor.replay import Replayed, replay
