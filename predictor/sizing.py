@@ -35,6 +35,8 @@ SAFE_FAILURE_SHARE = 0.5
 SAFE_PRICES = 5.0
 #: The risk for which the prices of a failure are meant; they grow as the accepted risk shrinks.
 USUAL_RISK = 0.05
+#: No job is allowed more: twice a risk of a half would be certainty, which has no allocation.
+MOST_RISK = 0.99
 
 
 class Played:
@@ -136,4 +138,4 @@ class RiskBudget:
 
     def ceiling(self, risk: float) -> float:
         """From half the risk, when the promise is being broken, to twice it, when jobs have saved enough."""
-        return risk * float(np.clip(1 + 4 * (1 - self.ratio), 0.5, 2.0))
+        return min(risk * float(np.clip(1 + 4 * (1 - self.ratio), 0.5, 2.0)), MOST_RISK)

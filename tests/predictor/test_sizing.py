@@ -137,3 +137,12 @@ def test_the_ceiling_stays_within_half_and_twice_the_risk() -> None:
             budget.observe(failed=failed, risk=USUAL_RISK)
             assert 0.5 * USUAL_RISK <= budget.ceiling(USUAL_RISK) <= 2 * USUAL_RISK
         assert budget.ceiling(USUAL_RISK) == pytest.approx(bound * USUAL_RISK)
+
+
+def test_however_much_risk_is_accepted_a_job_has_an_allocation() -> None:
+    budget = RiskBudget()
+    for _ in range(500):
+        budget.observe(failed=False, risk=0.5)
+    ceiling = np.array([budget.ceiling(0.5)])
+    quantiles = np.linspace(8, 10, len(LEVELS))[None]
+    assert 8 <= safe_log2(quantiles, MEMORY, 0.5, ceiling)[0] <= 10
