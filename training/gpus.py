@@ -14,12 +14,15 @@ GpuReading(mem_mb=None, utilisation=None, gpus=1)
 True
 """
 
+import json
 import shutil
 import subprocess
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 #: `nvidia-smi --help-query-compute-apps`, `--help-query-gpu`: memory in MiB, utilisation in percent.
 APPS_QUERY = "--query-compute-apps=pid,gpu_uuid,used_memory"
@@ -70,12 +73,24 @@ def _number(text: str) -> float | None:
         return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class GpuSample(GpuReading):
+    """A reading, and when it was taken."""
+
+    #: Since the start of the run.
+    time_s: float
+
+
 class GpuMonitor:
     """Asks in a thread of its own, since an answer can take a second, and keeps the peaks."""
 
-    def __init__(self, pids: Callable[[], Collection[int]], *, interval_s: float = 1.0) -> None:
+    def __init__(
+        self, pids: Callable[[], Collection[int]], *, interval_s: float = 1.0, samples: Path | None = None
+    ) -> None:
+        """samples: a file that gets a line for each answer that says something, as it comes."""
         self._pids = pids
         self._interval_s = interval_s
+        self._samples = samples
         self._over = threading.Event()
         self._readings: list[GpuReading] = []
         #: Our own `nvidia-smi` processes, which are no part of the run.
@@ -105,13 +120,25 @@ class GpuMonitor:
         return max((r.gpus for r in self._readings), default=None)
 
     def _watch(self) -> None:
+        begun = time.monotonic()
         while not self._over.is_set():
             apps, cards = self._ask(APPS_QUERY), self._ask(GPUS_QUERY)
             if apps is None or cards is None:
                 return  # no driver behind the program, or it hangs: asking again would not help
             if reading := read_gpus(apps, cards, pids=self._pids()):
                 self._readings.append(reading)
+                self._write(reading, time.monotonic() - begun)
             self._over.wait(self._interval_s)
+
+    def _write(self, reading: GpuReading, time_s: float) -> None:
+        if self._samples is None:
+            return
+        line = json.dumps({"time_s": round(time_s, 3), **asdict(reading)})
+        try:
+            with self._samples.open("a") as stream:
+                stream.write(f"{line}\n")
+        except OSError:
+            self._samples = None  # a full disk: the peaks are kept all the same
 
     def _ask(self, query: str) -> str | None:
         command = ["nvidia-smi", query, FORMAT]

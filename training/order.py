@@ -2,6 +2,7 @@
 
     node-0.json       how it ended and the peaks, written last and whole
     samples-0.jsonl   memory over time, a line a sample, written as the run goes
+    gpu-samples-0.jsonl  the same of its GPUs, about a line a second, where there are some
     output-0.log      what the command wrote to both its streams
 
 The number is the node's in the job (SLURM_NODEID), 0 on a single machine.
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from crowdrun.data.durable import write_atomically
+from crowdrun.training.gpus import GpuSample
 from crowdrun.training.measure import Sample
 
 INTERVAL_S = 0.1
@@ -98,6 +100,10 @@ def samples_file(folder: Path, node: int) -> Path:
     return folder / f"samples-{node}.jsonl"
 
 
+def gpu_samples_file(folder: Path, node: int) -> Path:
+    return folder / f"gpu-samples-{node}.jsonl"
+
+
 def output_file(folder: Path, node: int) -> Path:
     return folder / f"output-{node}.log"
 
@@ -115,6 +121,11 @@ def read_report(folder: Path, node: int) -> NodeReport | None:
 def read_samples(folder: Path, node: int) -> list[Sample]:
     """The samples of one node; a line that a kill cut short is left out."""
     return [Sample(**json.loads(line)) for line in whole_lines(samples_file(folder, node), size=2**30)]
+
+
+def read_gpu_samples(folder: Path, node: int) -> list[GpuSample]:
+    """The same of its GPUs; none where there were none, or their driver said nothing."""
+    return [GpuSample(**json.loads(line)) for line in whole_lines(gpu_samples_file(folder, node), size=2**30)]
 
 
 def last_sample(folder: Path, node: int) -> Sample | None:

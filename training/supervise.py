@@ -67,7 +67,7 @@ class Supervisor:
             signal.signal(number, self._cancel)
         kills_before = cgroup_memory().oom_kills
         start = time.time()
-        gpus = GpuMonitor(self._pids)
+        gpus = GpuMonitor(self._pids, samples=order.gpu_samples_file(self.order.folder, self.node))
         code, signal_number, stopped_for = self._supervise(gpus)
         gpus.stop()
         cgroup = cgroup_memory()
