@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from crowdrun.data.columns import NAMES
+from crowdrun.data.labels import LARGEST_REQUEST_MB
+from crowdrun.data.states import STATES
 from crowdrun.data.store import JobStore, is_newest
 from crowdrun.data.store_schema import JOB_VERSIONS, digest, transaction
 
@@ -15,6 +17,7 @@ PAGE_ROWS = 50
 ORDERS = ("newest", "most wasted")
 
 _C = JOB_VERSIONS.c
+_OUT_OF_MEMORY = [name for name, state in STATES.items() if state.memory_is_bound]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,5 +87,7 @@ def _order(order: str) -> list[sa.ColumnElement[Any]]:
     newest = _C.submit_time.desc().nulls_last(), _C.seq.desc()
     if order != "most wasted":
         return list(newest)
-    unused = (_C.req_mem_mb - _C.peak_mem_mb) * (_C.end_time - _C.start_time)
-    return [sa.case((_C.peak_mem_mb > 0, unused)).desc().nulls_last(), *newest]
+    # As in `usage.py`: a job that died for want of memory wastes all that it held.
+    used = sa.case((_C.state.in_(_OUT_OF_MEMORY), 0.0), (_C.peak_mem_mb > 0, _C.peak_mem_mb))
+    wasted = (_C.req_mem_mb - used) * (_C.end_time - _C.start_time)
+    return [sa.case((_C.req_mem_mb <= LARGEST_REQUEST_MB, wasted)).desc().nulls_last(), *newest]

@@ -80,6 +80,17 @@ class Usage:
         return _rows(self.cube.groupby([self.cube["start"], name], dropna=False)[_SUMMED].sum().reset_index())
 
 
+def newest_end(store: JobStore) -> float | None:
+    """When the last of the jobs ended, UTC epoch seconds; None where none has.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    with transaction(store.engine, "read") as connection:
+        newest: float | None = connection.execute(sa.select(sa.func.max(_C.end_time))).scalar_one()
+    return newest
+
+
 #: Under which `over_time` sums up all that were not named.
 OTHER = "all others"
 _SUMMED = ["jobs", *FIGURES]

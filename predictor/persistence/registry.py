@@ -9,6 +9,7 @@ kill at any moment leaves the model that was current before, or the new one, who
 the same file, so that no kill can part the two.
 """
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 
 from crowdrun.data.durable import UNFINISHED, sync, sync_tree, unfinished_name, write_atomically
 from crowdrun.data.errors import ModelError
-from crowdrun.predictor.crowd import Crowd
+from crowdrun.predictor.crowd import FIGURES_FILE, Crowd
 from crowdrun.predictor.persistence import manifest
 from crowdrun.predictor.persistence.manifest import Manifest
 
@@ -110,6 +111,28 @@ def describe(models_dir: Path, model_id: str) -> Manifest:
         ModelError: there is no such model, or its manifest was changed.
     """
     return manifest.read(_folder(models_dir, model_id))
+
+
+def read_figures(models_dir: Path, model_id: str) -> Mapping[str, Any]:
+    """Target -> how good a model was in its rehearsal (`evaluation/model_figures.py`); empty where nothing was kept.
+
+    Raises:
+        ModelError: there is no such model, or what was kept cannot be read.
+    """
+    file = _folder(models_dir, model_id) / FIGURES_FILE
+    try:
+        figures: Mapping[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read {file}: {error}; {manifest.ADVICE}") from error
+    return figures
+
+
+def current_since(models_dir: Path) -> float | None:
+    """When another model became current last, UTC epoch seconds; None where none is."""
+    try:
+        return (models_dir / CURRENT).stat().st_mtime
+    except OSError:
+        return None
 
 
 def verify(models_dir: Path, model_id: str) -> Manifest:

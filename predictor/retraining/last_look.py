@@ -7,11 +7,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import ModelError
-from crowdrun.predictor.retraining.triggers import Watched
+
+if TYPE_CHECKING:
+    # What looks for drift loads scikit-learn, which who only reads the note does without.
+    from crowdrun.predictor.retraining.triggers import Watched
 
 FILE = "look.json"
 
@@ -34,7 +37,9 @@ class LastLook:
     alarms: Sequence[str] | None = None
 
     @classmethod
-    def of(cls, *, when: float, model_id: str, fired: str | None, said: Sequence[str], watched: Watched | None) -> Self:
+    def of(
+        cls, *, when: float, model_id: str, fired: str | None, said: Sequence[str], watched: "Watched | None"
+    ) -> Self:
         if watched is None:
             return cls(when=when, model_id=model_id, fired=fired, said=said)
         return cls(
