@@ -15,6 +15,7 @@ from fastapi.openapi.utils import get_openapi
 
 from crowdrun.api import problems
 from crowdrun.api.auth import Authentication
+from crowdrun.api.dashboard.mount import PAGES
 from crowdrun.api.limits import BodyLimit
 from crowdrun.api.logs import log_as_json
 from crowdrun.api.problems import Problem
@@ -55,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Authentication, tokens=app.state.tokens, trust_local=settings.trust_local)
     app.add_middleware(Telemetry)
     problems.install(app)
-    for part in (predict, jobs, models, retrain, report, health):
+    for part in (predict, jobs, models, retrain, report, health, *PAGES):
         app.include_router(part.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -54,6 +54,16 @@ def slurm() -> str:
 
 
 @pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium browser."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not found:
+        _absent("there is no Chromium browser on the PATH (Debian: apt-get install chromium)")
+    assert found
+    return found
+
+
+@pytest.fixture(scope="session")
 def postgresql_url() -> str:
     """The address of a PostgreSQL database that tests may write to, from CROWDRUN_TEST_POSTGRESQL."""
     url = os.environ.get("CROWDRUN_TEST_POSTGRESQL")
