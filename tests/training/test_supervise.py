@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from crowdrun.training.order import NodeReport, Order, output_file, read_report, read_samples
+from crowdrun.training.order import NodeReport, Order, output_file, read_gpu_samples, read_report, read_samples
 from crowdrun.training.processes import MARK, sweep
 
 Gone = Callable[[Iterable[int]], None]
@@ -224,6 +224,9 @@ esac
     _, report = supervise(tmp_path, python(code))
     # A mean over as many samples as the machine took.
     assert (report.peak_gpu_mem_mb, report.gpu_util, report.gpus) == (3100, pytest.approx(0.8), 1)
+    over_time = read_gpu_samples(tmp_path, 0)
+    assert {(one.mem_mb, one.utilisation, one.gpus) for one in over_time} == {(3100.0, 0.8, 1)}
+    assert [one.time_s for one in over_time] == sorted(one.time_s for one in over_time)
 
 
 def test_a_sample_that_a_kill_cut_short_is_left_out(tmp_path: Path) -> None:
