@@ -196,6 +196,7 @@ def test_a_person_logs_in_with_a_token_sees_their_own_jobs_alone_and_changes_not
     refusals = ("401", "403", "/dashboard/model/rollback")
     with opened(service.base_url, allowed=refusals) as page:
         page.goto("/dashboard/jobs?user=user1")
+        assert page.locator("input:visible").count() == 1
         page.get_by_label("Token").fill("crowdrun_abc_def")
         page.get_by_role("button", name="Log in").click()
         expect(page.get_by_role("alert")).to_contain_text("no token")
