@@ -14,6 +14,7 @@ from crowdrun.predictor.features import (
     CATEGORY_NAMES,
     HISTORY_NAMES,
     NUMERIC_NAMES,
+    QUEUE_NAMES,
     Features,
     assemble,
     category_row,
@@ -214,7 +215,7 @@ def test_without_any_history_the_anchor_is_the_targets_own() -> None:
         row = numeric_row(request_row(request), keys_of(request), History(), now=0.0)
         features = assemble([row], [category_row(request)], target)
         assert features.anchor.tolist() == [target.first_anchor_log2]
-        assert features.numeric.shape == (1, len(NUMERIC_NAMES))
+        assert features.numeric.shape == (1, len(NUMERIC_NAMES) + target.is_wait * len(QUEUE_NAMES))
         assert features.numeric[0, NUMERIC_NAMES.index("anchor_relation")] == len(RELATIONS)
 
 
