@@ -3,7 +3,6 @@
 import ast
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -215,22 +214,35 @@ def test_help_is_sbatchs_own_with_a_line_of_ours(recorder: Path) -> None:
 
 
 def test_it_needs_the_standard_library_alone() -> None:
-    imported = re.findall(r"^ *(?:import|from) (\w+)", Path(sbatch.__file__).read_text(), re.MULTILINE)
-    assert set(imported) <= sys.stdlib_module_names
+    nodes = list(ast.walk(ast.parse(Path(sbatch.__file__).read_text())))
+    imported = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    imported |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in imported} <= {*sys.stdlib_module_names, "_frozen_importlib_external"}
 
 
 def test_its_syntax_is_that_of_an_old_python() -> None:
-    # The oldest grammar that Python 3.13 can still check.
-    assert ast.parse(Path(sbatch.__file__).read_text(), feature_version=(3, 7))
+    # The oldest grammar that is asked for; 3.7 is the oldest that Python 3.13 checks.
+    assert ast.parse(Path(sbatch.__file__).read_text(), feature_version=(3, 6))
 
 
-def test_it_runs_on_python_3_6(recorder: Path) -> None:
-    # A shim that only says what could be installed is there for some.
-    found = shutil.which("python3.6")
-    if not found or subprocess.run([found, "-c", ""], capture_output=True).returncode:
+def old_python() -> str | None:
+    """A Python 3.6: on the PATH, or where pyenv keeps those that are not in use (its shim only names them)."""
+    kept = sorted(Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().glob("versions/3.6.*/bin/python3.6"))
+    candidates = [shutil.which("python3.6"), *map(str, kept)]
+    return next((path for path in candidates if path and not subprocess.run([path, "-c", ""], stderr=-3).returncode), None)
+
+
+def test_it_runs_on_python_3_6(recorder: Path, service: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = old_python()
+    if not python:
         pytest.skip("there is no Python 3.6 here")
-    finished = subprocess.run(["python3.6", "-IS", sbatch.__file__, "job.sh"], input="", capture_output=True, text=True)
-    check_untouched(finished, recorder, "job.sh")
+    monkeypatch.setenv("CROWDRUN_URL", str(service.base_url))
+    monkeypatch.setenv("CROWDRUN_LIMIT_MS", "10000")
+    command = [python, "-IS", sbatch.__file__, "--crowd=apply", "-J", "trainb-1", "-t", "5:00:00", "job.sh"]
+    finished = subprocess.run(command, input="", capture_output=True, text=True)
+    assert finished.stderr.startswith("crowdrun: asked 16G"), finished.stderr
+    assert "set --mem=" in finished.stderr
+    assert "--mem=" in Path(f"{recorder}.arguments").read_text()
 
 
 def test_it_asks_the_real_service_about_options_environment_and_script(
@@ -241,45 +253,5 @@ def test_it_asks_the_real_service_about_options_environment_and_script(
     monkeypatch.setenv("CROWDRUN_URL", str(service.base_url))
     monkeypatch.setenv("SBATCH_TIMELIMIT", "30")
     assert answered(str(script)).stderr.startswith("crowdrun: asked 16G")
-    asked = sbatch.submission([str(script)], dict(os.environ))
+    (asked,) = sbatch.Submission([str(script)], dict(os.environ)).question()
     assert asked["options"] == {"mem": "16G", "job-name": "trainb-1", "time": "30"}
-
-
-#: What differs between any two jobs.
-OWN = (
-    r"(JobId|ArrayJobId|JobName|SubmitTime|EligibleTime|AccrueTime|LastSchedEval|AllocNode:Sid|StartTime|EndTime"
-    r"|Deadline|Priority)=\S+"
-)
-
-
-@pytest.mark.slurm
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("--mem=100M", "-t", "5"),
-        ("-N2", "-c", "2", "--gres=gpu:1"),
-        ("--array=1-3%2", "--mem-per-cpu=20"),
-        ("-J", "a name", "--comment=with space", "--exclusive"),
-        ("--gpus=2", "--mem-per-gpu=10M", "--nice=5"),
-    ],
-)
-def test_the_real_slurm_gets_the_same_job_as_from_sbatch(
-    slurm: str, arguments: tuple[str, ...], service: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CROWDRUN_URL", str(service.base_url))
-    script = tmp_path / "job.sh"
-    script.write_text("#!/bin/sh\n#SBATCH --output=/dev/null\nhostname\n")
-    shown = []
-    for program in ("sbatch", CSBATCH):
-        submitted = subprocess.run(
-            [program, "--parsable", "--hold", *arguments, str(script), "one", "two words"],
-            capture_output=True,
-            text=True,
-        )
-        assert submitted.returncode == 0, submitted.stderr
-        job_id = submitted.stdout.strip()
-        assert job_id.isdecimal()
-        job = subprocess.run(["scontrol", "show", "job", "-o", job_id], capture_output=True, text=True).stdout
-        subprocess.run(["scancel", job_id], check=True)
-        shown.append(re.sub(OWN, r"\1", job))
-    assert shown[0] == shown[1]
