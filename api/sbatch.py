@@ -9,7 +9,15 @@ code = loaders.SourceFileLoader("csbatch", sys.argv[0]).get_code("csbatch")
 exec(code, {"__name__": "__main__", "__file__": sys.argv[0]})' "$0" "$@"
 done
 echo "crowdrun: there is no python3; submitted as written" >&2
-exec sbatch "$@"
+for argument do
+    shift
+    case $argument in --crowd=* | --crowd-retry=*) ;; *) set -- "$@" "$argument" ;; esac
+done
+IFS=:
+for folder in $PATH; do
+    [ -x "$folder/sbatch" ] && ! [ "$folder/sbatch" -ef "$0" ] && exec "$folder/sbatch" "$@"
+done
+exit 127
 """
 # fmt: on
 # ruff: noqa: PTH109, PTH111, PTH113, PTH118, PTH119, PTH123, S606, SIM905
@@ -798,7 +806,8 @@ class Plan:
             return None
         least, most = self._bounds("mem", 1.0, MOST_MB)
         total_mb = min(max(total_mb, least * nodes), most * nodes)
-        if (self.answer.asked_mb is None or total_mb > self.answer.asked_mb) and total_mb / nodes > self.largest("mem"):
+        lowered = was is not None and self.answer.asked_mb is not None and total_mb <= self.answer.asked_mb
+        if not lowered and total_mb / nodes > self.largest("mem"):
             self.remarks.append(f"no node has {_ceil(total_mb / nodes)}M")
             return None
         return Change(form, f"{_ceil(total_mb / shares)}M", was)

@@ -1,56 +1,27 @@
-"""`csbatch` is sbatch with a line on standard error, whatever the service does."""
+"""Whatever the service and the configuration do, the job is submitted as it was written, with one line."""
 
 import ast
-import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from crowdrun.api import sbatch
 
-CSBATCH = str(Path(sys.executable).parent / "csbatch")
-#: Stands where sbatch is and writes down what it was given; its status and output are odd on purpose.
-RECORDER = """#!/bin/sh
-printf '%s\\n' "$@" > "$RECORD.arguments"
-cat > "$RECORD.stdin"
-echo "Submitted batch job 7"
-exit 3
-"""
-
-
-@pytest.fixture
-def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder first on the PATH with the recording sbatch, and a job.sh here; returns where it writes."""
-    (tmp_path / "job.sh").write_text("#!/bin/sh\n#SBATCH --mem=16G\nhostname\n")
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "sbatch").write_text(RECORDER)
-    (folder / "sbatch").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("RECORD", str(tmp_path / "record"))
-    monkeypatch.setenv("CROWDRUN_URL", "http://127.0.0.1:9")
-    return tmp_path / "record"
+CSBATCH = sbatch.__file__
 
 
 def submit(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run([CSBATCH, *arguments], input=stdin, capture_output=True, text=True)
-
-
-def answered(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """`submit` until the answer came within the limit: a machine under test may be busy."""
-    while "no answer within" in (finished := submit(*arguments)).stderr:
-        pass
-    return finished
 
 
 def check_untouched(finished: subprocess.CompletedProcess[str], record: Path, *arguments: str, stdin: str = "") -> None:
@@ -60,61 +31,64 @@ def check_untouched(finished: subprocess.CompletedProcess[str], record: Path, *a
     assert Path(f"{record}.stdin").read_text() == stdin
 
 
-@contextmanager
-def answering(respond: Callable[[socket.socket], object]) -> Iterator[str]:
-    """The address of a service that treats each connection with `respond`."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            with suppress(OSError):
-                while True:
-                    connection, _ = listening.accept()
-                    with connection, suppress(OSError):
-                        respond(connection)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-def say(text: bytes) -> Callable[[socket.socket], object]:
-    def respond(connection: socket.socket) -> None:
-        connection.recv(65536)
-        connection.sendall(text)
-
-    return respond
+HUNG = threading.Event()
 
 
 def http(body: bytes, status: int = 200) -> bytes:
     return b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\n\r\n%s" % (status, body)
 
 
-HUNG = threading.Event()
-STRANGE: dict[str, Callable[[socket.socket], object]] = {
+def dripping(connection: socket.socket) -> None:
+    """An answer that never ends, a byte at a time."""
+    while not HUNG.wait(0.05):
+        connection.sendall(b"H")
+
+
+#: What comes back: bytes, or what is done with the connection.
+STRANGE: dict[str, bytes | Callable[[socket.socket], object]] = {
     "closes at once": lambda connection: connection.close(),
-    "never answers": lambda connection: connection.recv(1) and HUNG.wait(1),
-    "no HTTP": say(b"hello\n"),
-    "an error": say(http(b"{}", 500)),
-    "not allowed": say(http(b"{}", 401)),
-    "no JSON": say(http(b"<html>")),
-    "other JSON": say(http(b'["line"]')),
-    "a line that is no text": say(http(b'{"line": 7}')),
-    "a body of 10 MB": say(http(b'{"line": "' + b"x" * 10_000_000 + b'"}')),
-    "not UTF-8": say(http(b'{"line": "\xff"}')),
+    "hears and closes": lambda connection: connection.recv(65536),
+    "never answers": lambda connection: connection.recv(1) and HUNG.wait(60),
+    "answers slowly": dripping,
+    "no HTTP": b"hello\n",
+    "only a head": b"HTTP/1.1 200 OK\r\n\r\n",
+    "an error": http(b"{}", 500),
+    "not allowed": http(b"{}", 401),
+    "no JSON": http(b"<html>"),
+    "half of the JSON": http(b'{"line": "asked 64G'),
+    "JSON and more": http(b'{"line": null} {}'),
+    "other JSON": http(b'["line"]'),
+    "deep JSON": http(b"[" * 60_000),
+    "no number": http(b'{"line": null, "mem_mb": NaN}'),
+    "endless memory": http(b'{"line": null, "mem_mb": 1e999}'),
+    "more memory than there is": http(b'{"line": null, "mem_mb": 1e15}'),
+    "less than nothing": http(b'{"line": null, "mem_mb": -4096}'),
+    "memory as a text": http(b'{"line": null, "mem_mb": "4G"}'),
+    "memory that is true": http(b'{"line": null, "mem_mb": true}'),
+    "no time at all": http(b'{"line": null, "mem_mb": 4096, "time_s": 0}'),
+    "a hundred thousand GPUs": http(b'{"line": null, "mem_mb": 4096, "gpus": 100000}'),
+    "a ladder of texts": http(b'{"line": null, "mem_mb": 4096, "ladder_mb": ["8G"]}'),
+    "no nodes": http(b'{"line": null, "mem_mb": 4096, "asked": {"nodes": 0}}'),
+    "two answers": http(b'[{"line": null}, {"line": null}]'),
+    "a line that is no text": http(b'{"line": 7}'),
+    "a body of 10 MB": http(b'{"line": "' + b"x" * 10_000_000 + b'"}'),
+    "not UTF-8": http(b'{"line": "\xff"}'),
 }
 
 
 @pytest.mark.parametrize("name", STRANGE)
 def test_whatever_the_service_does_the_job_is_submitted_as_written(
-    name: str, recorder: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, recorder: Path, answering: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with answering(STRANGE[name]) as url:
-        monkeypatch.setenv("CROWDRUN_URL", url)
-        finished = submit("--mem=64G", "-t", "10", "job.sh", "a b", "--mem=1")
+    strange = STRANGE[name]
+    answering.sends(strange) if isinstance(strange, bytes) else setattr(answering, "respond", strange)
+    # Those that answer get the time that a busy machine takes; the others show that the limit holds.
+    monkeypatch.setenv("CROWDRUN_LIMIT_MS", "300" if name in ("never answers", "answers slowly") else "10000")
+    begun = time.monotonic()
+    finished = submit("--crowd=apply", "--mem=64G", "-t", "10", "job.sh", "a b", "--mem=1")
+    assert time.monotonic() - begun < 10
+    HUNG.set()
+    HUNG.clear()
     check_untouched(finished, recorder, "--mem=64G", "-t", "10", "job.sh", "a b", "--mem=1")
     (line,) = finished.stderr.splitlines()
     assert line.startswith("crowdrun: no advice: ")
@@ -138,7 +112,7 @@ def test_an_address_where_nothing_answers_costs_one_line(
     [
         (),
         ("--no-such-option", "job.sh"),
-        ("-n1", ":", "-n2", "job.sh"),
+        ("-n1", ":", "-Z2", "job.sh"),
         ("--mem",),
         ("--wrap=hostname; date",),
         ("--", "-job.sh"),
@@ -164,21 +138,49 @@ def test_the_script_on_standard_input_reaches_sbatch_whole(recorder: Path, tmp_p
     assert Path(f"{recorder}.stdin").read_text() == script
 
 
-def test_it_prints_one_clean_line_of_the_service(recorder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    line = json.dumps({"line": "asked 64G\n\x1b[31m; 4.6G is enough" + "." * 1000}).encode()
-    with answering(say(http(line))) as url:
-        monkeypatch.setenv("CROWDRUN_URL", url)
-        check_untouched(finished := answered("job.sh"), recorder, "job.sh")
+def test_it_prints_one_clean_line_of_the_service(recorder: Path, answering: Any) -> None:
+    answering.answers({"line": "asked 64G\n\x1b[31m; 4.6G is enough" + "." * 1000})
+    check_untouched(finished := submit("job.sh"), recorder, "job.sh")
     (shown,) = finished.stderr.splitlines()
     assert shown.startswith("crowdrun: asked 64G  [31m; 4.6G is enough")
     assert len(shown) <= 320
 
 
-def test_it_is_silent_when_there_is_nothing_to_say(recorder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with answering(say(http(b'{"line": null}'))) as url:
-        monkeypatch.setenv("CROWDRUN_URL", url)
-        check_untouched(finished := answered("job.sh"), recorder, "job.sh")
+def test_it_is_silent_when_there_is_nothing_to_say(recorder: Path, answering: Any) -> None:
+    answering.answers({"line": None})
+    check_untouched(finished := submit("job.sh"), recorder, "job.sh")
     assert finished.stderr == ""
+
+
+def test_a_full_disk_under_standard_error_does_not_stop_it(recorder: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        finished = subprocess.run([CSBATCH, "job.sh"], stdin=-3, stdout=-1, stderr=full, text=True)
+    check_untouched(subprocess.CompletedProcess([], finished.returncode, finished.stdout), recorder, "job.sh")
+
+
+@pytest.mark.parametrize("file", ["site.conf", "config/crowdrun/csbatch.conf"])
+@pytest.mark.parametrize("trouble", ["mode = loud", "colour = red", "[partition gpu", "limit_ms = soon", None])
+def test_a_config_that_cannot_be_used_costs_one_line(
+    file: str, trouble: str | None, recorder: Path, answering: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering.answers({"line": "unheard"})
+    monkeypatch.delenv("CROWDRUN_LIMIT_MS")
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A folder cannot be read by anybody; permissions do not stop the root that tests may run as.
+    path.mkdir() if trouble is None else path.write_text(f"# comes first\n{trouble}\n")
+    check_untouched(finished := submit("--crowd=apply", "job.sh"), recorder, "job.sh")
+    (line,) = finished.stderr.splitlines()
+    assert str(path) in line
+    assert line.endswith("; submitted as written")
+
+
+def test_a_token_file_that_cannot_be_read_costs_one_line(
+    recorder: Path, answering: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROWDRUN_TOKEN_FILE", "/nonexistent/token")
+    check_untouched(finished := submit("job.sh"), recorder, "job.sh")
+    assert "cannot read the token file /nonexistent/token" in finished.stderr
 
 
 def test_a_closed_standard_error_does_not_stop_it(recorder: Path) -> None:
@@ -190,7 +192,7 @@ def test_a_closed_standard_error_does_not_stop_it(recorder: Path) -> None:
 def test_installed_under_the_name_sbatch_it_finds_the_real_one(recorder: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()
-    (own / "sbatch").write_text(f"#!{sys.executable} -IS\n{Path(sbatch.__file__).read_text()}")
+    shutil.copy(sbatch.__file__, own / "sbatch")
     (own / "sbatch").chmod(0o755)
     path = f"{own}{os.pathsep}{os.environ['PATH']}"
     finished = subprocess.run(
@@ -205,6 +207,22 @@ def test_without_a_real_sbatch_it_says_so(tmp_path: Path) -> None:
     )
     assert finished.returncode == 127
     assert finished.stderr == "crowdrun: there is no sbatch on the PATH; nothing was submitted\n"
+
+
+def test_the_installed_command_is_the_same_program(recorder: Path) -> None:
+    command = [str(Path(sys.executable).parent / "csbatch"), "--crowd=off", "job.sh"]
+    check_untouched(subprocess.run(command, input="", capture_output=True, text=True), recorder, "job.sh")
+
+
+def test_without_a_python_the_job_is_submitted(recorder: Path, tmp_path: Path) -> None:
+    # A copy that looks for another Python than there is.
+    text = (
+        Path(sbatch.__file__).read_text().replace("/usr/bin/python3 /usr/libexec/platform-python python3", "no-python")
+    )
+    (tmp_path / "csbatch").write_text(text)
+    finished = subprocess.run(["sh", str(tmp_path / "csbatch"), "job.sh"], input="", capture_output=True, text=True)
+    check_untouched(finished, recorder, "job.sh")
+    assert finished.stderr == "crowdrun: there is no python3; submitted as written\n"
 
 
 def test_help_is_sbatchs_own_with_a_line_of_ours(recorder: Path) -> None:
@@ -229,15 +247,18 @@ def old_python() -> str | None:
     """A Python 3.6: on the PATH, or where pyenv keeps those that are not in use (its shim only names them)."""
     kept = sorted(Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().glob("versions/3.6.*/bin/python3.6"))
     candidates = [shutil.which("python3.6"), *map(str, kept)]
-    return next((path for path in candidates if path and not subprocess.run([path, "-c", ""], stderr=-3).returncode), None)
+    return next(
+        (path for path in candidates if path and not subprocess.run([path, "-c", ""], stderr=-3).returncode), None
+    )
 
 
-def test_it_runs_on_python_3_6(recorder: Path, service: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs_on_python_3_6(
+    settled: None, recorder: Path, service: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     python = old_python()
     if not python:
         pytest.skip("there is no Python 3.6 here")
     monkeypatch.setenv("CROWDRUN_URL", str(service.base_url))
-    monkeypatch.setenv("CROWDRUN_LIMIT_MS", "10000")
     command = [python, "-IS", sbatch.__file__, "--crowd=apply", "-J", "trainb-1", "-t", "5:00:00", "job.sh"]
     finished = subprocess.run(command, input="", capture_output=True, text=True)
     assert finished.stderr.startswith("crowdrun: asked 16G"), finished.stderr
@@ -246,12 +267,12 @@ def test_it_runs_on_python_3_6(recorder: Path, service: httpx.Client, monkeypatc
 
 
 def test_it_asks_the_real_service_about_options_environment_and_script(
-    service: httpx.Client, recorder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    service: httpx.Client, settled: None, recorder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "job.sh"
     script.write_text("#!/bin/sh\n#SBATCH --mem=16G -J trainb-1\nhostname\n")
     monkeypatch.setenv("CROWDRUN_URL", str(service.base_url))
     monkeypatch.setenv("SBATCH_TIMELIMIT", "30")
-    assert answered(str(script)).stderr.startswith("crowdrun: asked 16G")
+    assert submit(str(script)).stderr.startswith("crowdrun: asked 16G")
     (asked,) = sbatch.Submission([str(script)], dict(os.environ)).question()
     assert asked["options"] == {"mem": "16G", "job-name": "trainb-1", "time": "30"}
