@@ -165,8 +165,9 @@ FAILED | '') ;;
 *) exit 1 ;;
 esac
 file=$(printf '%s\n' "$shown" | sed -n 's/.* StdErr=\(.*\) StdIn=.*/\1/p')
-said='^slurmstepd: error: .*([Ee]xceeded .*memory limit|oom[-_]kill event)'
-[ -f "$file" ] && tail -c 65536 "$file" | grep -Eq "$said" && exit 0
+# The attempts before it may have written to the same file.
+[ -f "$file" ] && tail -c 65536 "$file" | grep '^slurmstepd[^:]*: error: ' |
+    grep -E '(StepId=|[Jj]ob |[Ss]tep )JOB([. ]|$)' | grep -Eqi 'exceeded .*memory limit|oom[-_]kill event' && exit 0
 for second in 1 2 3 4 5 6 7 8 9 10; do
     states=$(sacct -n -P -j JOB -o State 2>/dev/null)
     case $states in
@@ -1194,7 +1195,7 @@ class Retries:
 
     def refusal(self) -> "str | None":
         """Why there can be none."""
-        for option in ("array", "hold", "wait", "test-only", "clusters"):
+        for option in ("array", "hold", "wait", "test-only", "clusters", "quiet"):
             if option in self._options:
                 return "no retry with --" + option
         if len(self._submission.options) > 1:
@@ -1291,25 +1292,19 @@ def job_id(printed: bytes) -> "str | None":
     return None
 
 
-def submit_with_retries(sbatch: str, submission: Submission, settings: Settings, advice: Advice) -> int:
+def submit_with_retries(sbatch: str, submission: Submission, retries: Retries, advice: Advice) -> int:
     """Submit the job, its retries behind it, and say so; the exit status is that of the job's own sbatch."""
     script = submission.piped
-    if not submission.rest and submission.wrapped is None and script is None and submission.text is not None:
+    if not submission.rest and submission.wrapped is None and script is None:
         # Standard input is a file: each sbatch needs it from its start.
         script = _all_of_standard_input()
     options = [change.argument() for change in advice.changes]
-    quiet = "quiet" in submission.options[0] and "parsable" not in submission.options[0]
-    if quiet:
-        # --quiet hides the number of the job, which the retries wait for.
-        options.append("--parsable")
     status, printed = _run([sbatch, *submission.with_options(options)], script, quiet=False)
-    if not quiet:
-        _print(printed)
+    _print(printed)
     said, job = [advice.line], job_id(printed)
     if status == 0 and job is not None:
         try:
-            retries = Retries(sbatch, submission, advice.plan, settings)
-            said.append(retries.refusal() or retries.submit(job, script))
+            said.append(retries.submit(job, script))
         except Exception as error:
             said.append("no retry: " + _reason(error))
     _say("; ".join(part for part in said if part))
@@ -1365,9 +1360,13 @@ def _submit(sbatch: str, arguments: "list[str]", environment: "dict[str, str]", 
         asking = Asking(lambda: Submission(arguments, environment, script), environment, own)
         advice = asking.wait()
         submission = asking.submission
+        refusal = None
         if asking.settings is not None and asking.settings.retry and submission is not None:
-            sys.exit(submit_with_retries(sbatch, submission, asking.settings, advice))
-        _say(advice.line)
+            retries = Retries(sbatch, submission, advice.plan, asking.settings)
+            refusal = retries.refusal()
+            if refusal is None:
+                sys.exit(submit_with_retries(sbatch, submission, retries, advice))
+        _say("; ".join(part for part in (advice.line, refusal) if part))
         options = [change.argument() for change in advice.changes]
     except Exception as error:
         _say(f"no advice: {_reason(error)}; submitted as written")

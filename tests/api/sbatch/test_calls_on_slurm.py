@@ -131,7 +131,6 @@ CALLS = [
     untouched("--export=ALL,A=b c", "plain.sh"),
     untouched("--mail-type=END", "--mail-user=nobody", "plain.sh"),
     untouched("--wait-all-nodes=1", "--hint=nomultithread", "plain.sh"),
-    untouched("-Q", "plain.sh"),
     # wrapped
     untouched("--wrap", "hostname; date"),
     untouched("--wrap=srun -n2 hostname", "-n2", "-t4"),
