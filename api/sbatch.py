@@ -392,6 +392,8 @@ class Submission:
         ]
         written = [split(part)[0] for part in directives(self.text or "")]
         self.options = []  # type: list[dict[str, str]]
+        # The components of a heterogeneous job take over each other's options: what fits one may break the next.
+        self.changeable = max(len(given), len(written)) == 1
         layers = []  # type: list[list[tuple[str, str]]]
         for number in range(max(len(given), len(written))):
             # A component begins with what the one before it had.
@@ -1155,13 +1157,15 @@ class Asking:
         if settings.mode == "off":
             return Advice(None)
         answers = ask(settings, self.submission.question())
+        kept = (
+            [] if self.submission.changeable or settings.mode == "advise" else ["a heterogeneous job is left as it is"]
+        )
         if len(answers) > 1:
             told = [f"component {number}: {answer.line}" for number, answer in enumerate(answers) if answer.line]
-            kept = ["a heterogeneous job is left as it is"] if settings.mode in ("fill", "apply") else []
             return Advice("; ".join(told + kept) or None)
         plan = Plan(self.submission, answers[0], settings)
-        plan.decide(settings.mode)
-        told = [line for line in (answers[0].line, *plan.remarks) if line]
+        plan.decide(settings.mode if self.submission.changeable else "advise")
+        told = [line for line in (answers[0].line, *plan.remarks, *kept) if line]
         if plan.changes:
             told.append("set " + " ".join(map(str, plan.changes)))
         return Advice("; ".join(told) or None, plan)
@@ -1317,26 +1321,29 @@ def submit_with_retries(sbatch: str, submission: Submission, retries: Retries, a
 class Filtered(Submission):
     """A submission as Slurm's command-line filter tells it: the options are worked out, in JSON with `argv`."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, process: str) -> None:
         told = json_value(text)
-        argv = told.pop("argv", None) or []
-        self.piped, self.rest, self.place = None, argv, 0
-        #: What sbatch was called with, for the history; the filter's own process is its child.
-        self.arguments = _command_line(os.getppid())[1:]
-        self.wrapped = told.get("wrap")
-        options = {name: value.replace("gres:gpu", "gpu") for name, value in told.items() if isinstance(value, str)}
-        self.options = [options]
-        self.text = self._read() if argv and self.wrapped is None else None
+        self.piped, self.place, self.wrapped = None, 0, told.get("wrap")
+        self.rest = told.pop("argv", None) or []
+        self.arguments = _command_line(process)[1:]
+        self.options = [
+            {name: value.replace("gres:gpu", "gpu") for name, value in told.items() if isinstance(value, str)}
+        ]
+        self.text = self._read() if self.rest and self.wrapped is None else None
+        # A component is not told that it is one of several; a script on standard input cannot be seen from here.
+        seen = self.text is not None or self.wrapped is not None
+        alone = len(components(take_own(self.arguments)[0])[0]) == 1 and len(directives(self.text or "")) == 1
+        self.changeable = seen and alone
 
 
-def _command_line(process: int) -> "list[str]":
+def _command_line(process: str) -> "list[str]":
     with open(f"/proc/{process}/cmdline", "rb") as file:
         return [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
 
 
-def answer_filter(text: str) -> None:
+def answer_filter(text: str, process: str) -> None:
     """Say the line on standard error, and print `OPTION VALUE` for each option that the filter is to set."""
-    advice = Asking(lambda: Filtered(text), dict(os.environ), {}).wait()
+    advice = Asking(lambda: Filtered(text, process), dict(os.environ), {}).wait()
     _say(advice.line)
     _print("".join(f"{change.option} {change.value}\n" for change in advice.changes).encode("ascii"))
 
@@ -1376,8 +1383,8 @@ def _submit(sbatch: str, arguments: "list[str]", environment: "dict[str, str]", 
 def main() -> None:
     """Say what is known of the job, set what is wanted, and become sbatch."""
     arguments, environment = sys.argv[1:], dict(os.environ)
-    if arguments[:1] == ["--crowd-filter"]:
-        answer_filter(arguments[1])
+    if arguments[:1] == ["--crowd-filter"] and len(arguments) == 3:
+        answer_filter(arguments[1], arguments[2])
         return
     sbatch = real_sbatch(environment)
     if sbatch is None:
