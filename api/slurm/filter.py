@@ -49,9 +49,7 @@ def install(folder: Path, *, replace: bool) -> list[str]:
     target, kept = folder / FILTER_FILE, folder / KEPT_FILE
     other = target.exists() and not is_ours(target)
     if other and not replace:
-        raise ConfigError(
-            f"{target} is another filter; --replace keeps it as {KEPT_FILE} while this one is used"
-        )
+        raise ConfigError(f"{target} is another filter; --replace keeps it as {KEPT_FILE} while this one is used")
     checked = _checked(folder, _text(FILTER_FILE).replace("@CSBATCH@", _lua_text(folder / PROGRAM_FILE)))
     try:
         _place(folder / PROGRAM_FILE, Path(sbatch.__file__).read_bytes())

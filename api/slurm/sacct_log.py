@@ -70,7 +70,8 @@ def _epoch(text: str) -> float:
 
 def _sacct(output: IO[bytes], start: float, end: float, *options: str) -> None:
     """Write what sacct prints to a file, and rewind it. With -D: each run of a job that was requeued."""
-    stretch = [f"{datetime.fromtimestamp(when, UTC):%Y-%m-%dT%H:%M:%S}" for when in (start, end)]
+    # In whole seconds, and what ends in the last of them is wanted too.
+    stretch = [f"{datetime.fromtimestamp(when, UTC):%Y-%m-%dT%H:%M:%S}" for when in (start, end + 1)]
     command = ["sacct", "--allusers", "-D", "--starttime", stretch[0], "--endtime", stretch[1], *options]
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("SACCT_", "SLURM_TIME_FORMAT"))}
     environment = kept | {"TZ": "UTC", "LC_ALL": "C"}
