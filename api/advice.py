@@ -25,7 +25,7 @@ def advice_line(recommendation: Recommendation) -> str | None:
     nodes = recommendation.request.req_nodes or 1
     seen = []
     if recommendation.request.req_mem_mb is not None:
-        seen.append(f"asked {memory_text(recommendation.request.req_mem_mb / nodes)}")
+        seen.append(f"asked {memory_text(recommendation.request.req_mem_mb / nodes)}{' a node' * (nodes > 1)}")
     if memory.evidence is not None:
         seen.append(_used(memory.evidence, nodes))
     return "; ".join(part for part in (", ".join(seen), _said(memory, nodes, recommendation.risk)) if part)
@@ -34,9 +34,9 @@ def advice_line(recommendation: Recommendation) -> str | None:
 def _said(memory: TargetPrediction, nodes: int, risk: float) -> str:
     per_node = " a node" if nodes > 1 else ""
     figure = f"{memory_text(memory.safe / nodes)}{per_node}"
-    if memory.asked is not None and memory.safe >= memory.asked and memory.safe_risk > risk:
+    if memory.asked_risk is not None and memory.asked_risk > risk:
         # `safe` never exceeds the request: here the request itself is what is too small.
-        return f"that may be too little, the out-of-memory risk is {_percent(memory.safe_risk)}"
+        return f"that may be too little, the out-of-memory risk is {_percent(memory.asked_risk)}"
     if memory.safe_risk > risk:
         return f"{figure} keeps the out-of-memory risk at {_percent(memory.safe_risk)}"
     return f"{figure} keeps the out-of-memory risk under {risk * 100:g}%"
@@ -48,8 +48,10 @@ def _percent(risk: float) -> str:
 
 
 def _used(evidence: Evidence, nodes: int) -> str:
-    lowest, highest = (memory_text(mb / nodes, up=False) for mb in (evidence.lowest, evidence.highest))
+    # Of how many nodes the others were is not known: their memory is told in all.
+    lowest, highest = (memory_text(mb, up=False) for mb in (evidence.lowest, evidence.highest))
     # The unit is written once where it is the same.
     start = lowest[:-1] if lowest[-1] == highest[-1] else lowest
     span = lowest if lowest == highest else f"{start}-{highest}"
-    return f"similar jobs used {span} ({evidence.jobs} run{'s' * (evidence.jobs != 1)})"
+    in_all = " in all" if nodes > 1 else ""
+    return f"similar jobs used {span}{in_all} ({evidence.jobs} run{'s' * (evidence.jobs != 1)})"

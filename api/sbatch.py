@@ -64,6 +64,8 @@ MOST_RETRIES = 5
 SCRIPT_BYTES = 65536
 #: Bytes of an answer that are read, and characters of its line that are shown.
 ANSWER_BYTES, LINE_CHARACTERS = 65536, 300
+#: A start that is slow for once costs seconds: no time limit is set below this, unless the site says so.
+LEAST_MINUTES = 5.0
 #: Beyond these no answer is believed: a petabyte, ten years, ten thousand GPUs.
 MOST_MB, MOST_S, MOST_GPUS = 2.0**30, 3.2e8, 10_000
 
@@ -827,9 +829,12 @@ class Plan:
         was = self.options.get("time")
         if self.answer.time_s is None or (mode == "fill" and was is not None) or KEEPS_TIME & set(self.options):
             return None
-        least, most = self._bounds("time", 1.0, float("inf"))
-        wanted = _ceil(min(max(self.answer.time_s / 60, least), most))
+        least, most = self._bounds("time", LEAST_MINUTES, float("inf"))
         before = None if was is None else minutes(was)
+        if before and self.answer.time_s / 60 <= before:
+            # The least that is set is no reason to raise what was asked for.
+            most = min(most, before)
+        wanted = _ceil(min(max(self.answer.time_s / 60, least), most))
         if before in (0, wanted):
             # 0 asks for no limit at all.
             return None

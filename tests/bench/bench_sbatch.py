@@ -103,7 +103,7 @@ def main() -> str:
     lines = [
         "## csbatch",
         "",
-        f"{RUNS} runs each, interleaved, milliseconds; each submits a held job to the real Slurm, whose user has a history. "
+        f"{RUNS} runs each, interleaved, milliseconds; each submits a held job to the real Slurm. "
         f"Goal for what csbatch adds in the median: at most {MOST_MS:g} ms, and {MOST_TIMES:g} times an empty Python.",
         "",
         "| | median | p99 | added to sbatch, median | times an empty Python |",

@@ -101,7 +101,7 @@ def held(*arguments: str) -> tuple[str, str]:
 
 
 ANSWER = {
-    "line": "a line", "mem_mb": 200.0, "time_s": 150.0, "gpus": 1,
+    "line": "a line", "mem_mb": 200.0, "time_s": 330.0, "gpus": 1,
     "asked": {"nodes": 1, "cpus": 1, "mem_mb": 400.0, "gpus": 4},
 }  # fmt: skip
 
@@ -122,7 +122,7 @@ def test_plain_sbatch_says_the_line_and_submits_as_written(filtered: Path, answe
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("job.sh",), ("TimeLimit=00:03:00", "MinMemoryNode=200M", "TresPerNode=gres:gpu:1")),
+        (("job.sh",), ("TimeLimit=00:06:00", "MinMemoryNode=200M", "TresPerNode=gres:gpu:1")),
         (("--mem-per-cpu=400M", "--gpus=4", "--wrap=hostname"), ("MinMemoryCPU=200M", "TresPerJob=gres:gpu:1")),
         (("--gpus-per-node=4", "--wrap=torchrun --nproc_per_node=2 a.py"), ("TresPerNode=gres:gpu:2",)),
         (("--mem=300M", ":", "--wrap=hostname"), ("MinMemoryNode=300M",)),

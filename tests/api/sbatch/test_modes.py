@@ -115,6 +115,13 @@ def test_a_time_limit_that_means_something_else_is_left_alone(option: str, submi
     assert submit("--crowd=apply", "-t1-0", option, "plain.sh")[0] == ["-t1-0", option, "plain.sh"]
 
 
+def test_no_time_limit_is_set_below_five_minutes_nor_raised_to_them(submit: Submit, answering: Any) -> None:
+    answering.answers(answer(mem_mb=None, gpus=None, time_s=20.0))
+    assert submit("--crowd=apply", "-t10", "plain.sh")[0] == ["-t10", "--time=5", "plain.sh"]
+    assert submit("--crowd=apply", "-t2", "plain.sh")[0] == ["-t2", "plain.sh"]
+    assert submit("--crowd=fill", "plain.sh")[0] == ["--time=5", "plain.sh"]
+
+
 def test_nothing_is_set_outside_the_bounds_of_the_site(submit: Submit, tmp_path: Path) -> None:
     (tmp_path / "site.conf").write_text(
         "min_mem = 8G\nmax_time = 1:00:00\nmax_gpus = 0\n[partition big]\nmax_mem = 4G\nmin_mem = 1G\n"
