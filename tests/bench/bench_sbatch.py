@@ -6,6 +6,7 @@ python -m tests.bench sbatch
 import getpass
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -52,7 +53,7 @@ def _service(folder: Path) -> Iterator[str]:
             process.terminate()
 
 
-def _rows(folder: Path, url: str) -> list[Row]:
+def _rows(folder: Path, url: str, hung: str) -> list[Row]:
     """What is compared: name, command, environment."""
     copies = [folder / "installed" / "csbatch", folder / "uncompiled" / "csbatch"]
     for copy in copies:
@@ -62,7 +63,7 @@ def _rows(folder: Path, url: str) -> list[Row]:
     # A file where the folder of compiled forms would be.
     (copies[1].parent / "__pycache__").touch()
     submit = ["--hold", "-o", "/dev/null", "-J", "bench", "--mem=100M", "-t5", str(folder / "job.sh")]
-    up, down = {"CROWDRUN_URL": url}, {"CROWDRUN_URL": "http://127.0.0.1:9"}
+    up, down, silent = ({"CROWDRUN_URL": address} for address in (url, "http://127.0.0.1:9", hung))
     return [
         ("`true`", ["true"], {}),
         ("`python3 -I -S -c pass`", [PYTHON, "-I", "-S", "-c", "pass"], {}),
@@ -71,6 +72,7 @@ def _rows(folder: Path, url: str) -> list[Row]:
         ("csbatch --crowd=apply", [str(copies[0]), "--crowd=apply", *submit], up),
         ("csbatch, uncompiled", [str(copies[1]), *submit], up),
         ("csbatch, the service down", [str(copies[0]), *submit], down),
+        ("csbatch, the service hung", [str(copies[0]), *submit], silent),
     ]
 
 
@@ -97,8 +99,9 @@ def main() -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "job.sh").write_text("#!/bin/sh\nhostname\n")
-        with _service(folder / "home") as url:
-            times = _measure(_rows(folder, url))
+        # It accepts, and never answers.
+        with _service(folder / "home") as url, socket.create_server(("127.0.0.1", 0), backlog=RUNS + 1) as hung:
+            times = _measure(_rows(folder, url, f"http://127.0.0.1:{hung.getsockname()[1]}"))
     plain, python = (float(np.median(times[name])) for name in ("sbatch", "`python3 -I -S -c pass`"))
     lines = [
         "## csbatch",
