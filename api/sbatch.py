@@ -5,8 +5,9 @@ for python in /usr/bin/python3 /usr/libexec/platform-python python3; do
     command -v "$python" >/dev/null && exec "$python" -ISc '
 import sys, _frozen_importlib_external as loaders
 sys.argv.pop(0)
-code = loaders.SourceFileLoader("csbatch", sys.argv[0]).get_code("csbatch")
-exec(code, {"__name__": "__main__", "__file__": sys.argv[0]})' "$0" "$@"
+names = {"__name__": "csbatch", "__file__": sys.argv[0]}
+exec(loaders.SourceFileLoader("csbatch", sys.argv[0]).get_code("csbatch"), names)
+names["main"]()' "$0" "$@"
 done
 echo "crowdrun: there is no python3; submitted as written" >&2
 for argument do

@@ -59,6 +59,7 @@ def _rows(folder: Path, url: str, hung: str) -> list[Row]:
     for copy in copies:
         copy.parent.mkdir()
         shutil.copy(sbatch.__file__, copy)
+        copy.chmod(0o755)
     subprocess.run([str(copies[0]), "--version"], capture_output=True, check=True)
     # A file where the folder of compiled forms would be.
     (copies[1].parent / "__pycache__").touch()

@@ -191,10 +191,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def submit(program: str, arguments: tuple[str, ...], call: Call) -> tuple[str, str]:
+def submit(program: tuple[str, ...], arguments: tuple[str, ...], call: Call) -> tuple[str, str]:
     """Submit on hold; the id and what `scontrol` shows, without what is a job's own. The job is cancelled."""
     environment = dict(os.environ) | dict(call.environment)
-    command = [program, "--parsable", "--hold", *arguments]
+    command = [*program, "--parsable", "--hold", *arguments]
     if call.given:
         with Path(call.given).open() as stream:
             done = subprocess.run(command, stdin=stream, capture_output=True, text=True, env=environment)
@@ -218,8 +218,8 @@ def test_the_job_is_the_one_that_plain_sbatch_makes(call: Call, slurm: str, fold
     components = 1 + call.arguments.count(":") + ("het.sh" in call.arguments)
     heterogeneous = components > 1 and call.arguments[0] != "plain.sh"
     answering.answers([answer] * components if heterogeneous else answer)
-    expected, _ = submit("sbatch", call.same_as, call)
-    job, said = submit(sbatch.__file__, call.arguments, call)
+    expected, _ = submit(("sbatch",), call.same_as, call)
+    job, said = submit(("sh", sbatch.__file__), call.arguments, call)
     assert job == expected
     assert "no advice" not in said
     assert ("a line" in said) == ("--crowd=off" not in call.arguments)
@@ -237,8 +237,8 @@ def test_what_sbatch_refuses_is_refused_in_its_own_words(
 ) -> None:
     answering.answers({"line": None})
     plain, ours = (
-        subprocess.run([program, *arguments.split()], stdin=-3, capture_output=True, text=True)
-        for program in ("sbatch", sbatch.__file__)
+        subprocess.run([*program, *arguments.split()], stdin=-3, capture_output=True, text=True)
+        for program in (("sbatch",), ("sh", sbatch.__file__))
     )
     assert (ours.returncode, ours.stdout) == (plain.returncode, plain.stdout)
     assert ours.returncode != 0

@@ -21,7 +21,7 @@ CSBATCH = sbatch.__file__
 
 
 def submit(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run([CSBATCH, *arguments], input=stdin, capture_output=True, text=True)
+    return subprocess.run(["sh", CSBATCH, *arguments], input=stdin, capture_output=True, text=True)
 
 
 def check_untouched(finished: subprocess.CompletedProcess[str], record: Path, *arguments: str, stdin: str = "") -> None:
@@ -134,7 +134,7 @@ def test_the_script_on_standard_input_reaches_sbatch_whole(recorder: Path, tmp_p
     file = tmp_path / "other.sh"
     file.write_text(script)
     with file.open() as stream:
-        subprocess.run([CSBATCH, "-H"], stdin=stream, capture_output=True)
+        subprocess.run(["sh", CSBATCH, "-H"], stdin=stream, capture_output=True)
     assert Path(f"{recorder}.stdin").read_text() == script
 
 
@@ -154,7 +154,7 @@ def test_it_is_silent_when_there_is_nothing_to_say(recorder: Path, answering: An
 
 def test_a_full_disk_under_standard_error_does_not_stop_it(recorder: Path) -> None:
     with Path("/dev/full").open("w") as full:
-        finished = subprocess.run([CSBATCH, "job.sh"], stdin=-3, stdout=-1, stderr=full, text=True)
+        finished = subprocess.run(["sh", CSBATCH, "job.sh"], stdin=-3, stdout=-1, stderr=full, text=True)
     check_untouched(subprocess.CompletedProcess([], finished.returncode, finished.stdout), recorder, "job.sh")
 
 
@@ -184,7 +184,7 @@ def test_a_token_file_that_cannot_be_read_costs_one_line(
 
 
 def test_a_closed_standard_error_does_not_stop_it(recorder: Path) -> None:
-    command = f"{CSBATCH} job.sh 2>&- </dev/null"
+    command = f"sh {CSBATCH} job.sh 2>&- </dev/null"
     finished = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, text=True)
     check_untouched(subprocess.CompletedProcess(command, finished.returncode, finished.stdout), recorder, "job.sh")
 

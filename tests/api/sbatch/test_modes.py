@@ -36,7 +36,7 @@ def submit(recorder: Path, answering: Any) -> Submit:
 
     def run(*arguments: str, **options: Any) -> tuple[list[str], str]:
         options = {"stdin": subprocess.DEVNULL} | options
-        finished = subprocess.run([sbatch.__file__, *arguments], capture_output=True, text=True, **options)
+        finished = subprocess.run(["sh", sbatch.__file__, *arguments], capture_output=True, text=True, **options)
         assert (finished.returncode, finished.stdout) == (3, "Submitted batch job 7\n"), finished.stderr
         return Path(f"{recorder}.arguments").read_text().splitlines(), finished.stderr
 
@@ -255,7 +255,9 @@ def test_the_token_is_sent(submit: Submit, answering: Any, tmp_path: Path, monke
 
 def test_the_service_may_listen_on_a_unix_socket(recorder: Path, answering_on_a_path: Any) -> None:
     answering_on_a_path.answers({"line": "heard"})
-    assert subprocess.run([sbatch.__file__, "job.sh"], stdin=-3, capture_output=True).stderr == b"crowdrun: heard\n"
+    assert (
+        subprocess.run(["sh", sbatch.__file__, "job.sh"], stdin=-3, capture_output=True).stderr == b"crowdrun: heard\n"
+    )
     assert answering_on_a_path.asked()["options"] == {"mem": "16G"}
 
 

@@ -35,7 +35,7 @@ def script(folder: Path, mb: int, status: int = 0, before: str = "") -> str:
 
 def submit(*arguments: str) -> tuple[str, list[str], str]:
     """Submit; the job's id, those of its retries, and what was said."""
-    done = subprocess.run([sbatch.__file__, *arguments], stdin=-3, capture_output=True, text=True)
+    done = subprocess.run(["sh", sbatch.__file__, *arguments], stdin=-3, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(done.stderr.splitlines()) == 1
     return done.stdout.split()[-1], re.findall(r"\(job (\d+)\)", done.stderr), done.stderr
@@ -119,7 +119,7 @@ def test_a_step_that_died_for_want_of_memory_counts_where_the_job_failed_of_it(f
 
 def test_a_script_through_a_pipe_is_tried_again_as_it_came(folder: Path) -> None:
     text = (folder / script(folder, mb=120)).read_text()
-    done = subprocess.run([sbatch.__file__, "--crowd-retry=1"], input=text, capture_output=True, text=True)
+    done = subprocess.run(["sh", sbatch.__file__, "--crowd-retry=1"], input=text, capture_output=True, text=True)
     retries = re.findall(r"\(job (\d+)\)", done.stderr)
     assert ends([done.stdout.split()[-1], *retries])[1:] == ["COMPLETED"]
 
@@ -153,7 +153,7 @@ def test_where_there_can_be_no_retry_it_says_so(
 ) -> None:
     answering.answers({"line": None, "asked": {"mem_mb": None if "--mem=0" in arguments else 80}})
     name = script(folder, mb=1)
-    done = subprocess.run([sbatch.__file__, "--crowd-retry=1", *arguments, name], capture_output=True, text=True)
+    done = subprocess.run(["sh", sbatch.__file__, "--crowd-retry=1", *arguments, name], capture_output=True, text=True)
     assert done.returncode == 0
     assert reason in done.stderr
     if done.stdout:
