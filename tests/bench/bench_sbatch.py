@@ -10,9 +10,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,32 @@ def _service(folder: Path) -> Iterator[str]:
             process.terminate()
 
 
-def _rows(folder: Path, url: str, hung: str) -> list[Row]:
+@contextmanager
+def _at_once() -> Iterator[str]:
+    """The address of a service that has its answer ready: what is left is csbatch's own part."""
+    answer = (
+        b'{"line": "a line", "mem_mb": 90.0, "time_s": 240.0, "gpus": null, "asked": {"nodes": 1, "mem_mb": 100.0}}'
+    )
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _rows(folder: Path, urls: Mapping[str, str]) -> list[Row]:
     """What is compared: name, command, environment."""
     copies = [folder / "installed" / "csbatch", folder / "uncompiled" / "csbatch"]
     for copy in copies:
@@ -64,7 +90,7 @@ def _rows(folder: Path, url: str, hung: str) -> list[Row]:
     # A file where the folder of compiled forms would be.
     (copies[1].parent / "__pycache__").touch()
     submit = ["--hold", "-o", "/dev/null", "-J", "bench", "--mem=100M", "-t5", str(folder / "job.sh")]
-    up, down, silent = ({"CROWDRUN_URL": address} for address in (url, "http://127.0.0.1:9", hung))
+    up, at_once, down, hung = ({"CROWDRUN_URL": urls[name]} for name in ("the crowd", "at once", "nobody", "silence"))
     return [
         ("`true`", ["true"], {}),
         ("`python3 -I -S -c pass`", [PYTHON, "-I", "-S", "-c", "pass"], {}),
@@ -72,8 +98,10 @@ def _rows(folder: Path, url: str, hung: str) -> list[Row]:
         ("csbatch", [str(copies[0]), *submit], up),
         ("csbatch --crowd=apply", [str(copies[0]), "--crowd=apply", *submit], up),
         ("csbatch, uncompiled", [str(copies[1]), *submit], up),
+        ("csbatch, answered at once", [str(copies[0]), *submit], at_once),
+        ("csbatch --crowd=apply, answered at once", [str(copies[0]), "--crowd=apply", *submit], at_once),
         ("csbatch, the service down", [str(copies[0]), *submit], down),
-        ("csbatch, the service hung", [str(copies[0]), *submit], silent),
+        ("csbatch, the service hung", [str(copies[0]), *submit], hung),
     ]
 
 
@@ -100,9 +128,12 @@ def main() -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "job.sh").write_text("#!/bin/sh\nhostname\n")
-        # It accepts, and never answers.
-        with _service(folder / "home") as url, socket.create_server(("127.0.0.1", 0), backlog=RUNS + 1) as hung:
-            times = _measure(_rows(folder, url, f"http://127.0.0.1:{hung.getsockname()[1]}"))
+        # The last accepts, and never answers.
+        silent = socket.create_server(("127.0.0.1", 0), backlog=RUNS + 1)
+        with _service(folder / "home") as crowd, _at_once() as at_once, silent:
+            silence = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            urls = {"the crowd": crowd, "at once": at_once, "nobody": "http://127.0.0.1:9", "silence": silence}
+            times = _measure(_rows(folder, urls))
     plain, python = (float(np.median(times[name])) for name in ("sbatch", "`python3 -I -S -c pass`"))
     lines = [
         "## csbatch",
