@@ -63,6 +63,8 @@ MODES = ("advise", "fill", "apply", "off")
 MOST_RETRIES = 5
 #: Bytes of the script that are looked at: sbatch reads #SBATCH lines before the first command only.
 SCRIPT_BYTES = 65536
+#: Characters of a text that the service takes.
+TEXT_CHARACTERS = 65536
 #: Bytes of an answer that are read, and characters of its line that are shown.
 ANSWER_BYTES, LINE_CHARACTERS = 65536, 300
 #: A start that is slow for once costs seconds: no time limit is set below this, unless the site says so.
@@ -440,8 +442,8 @@ class Submission:
 
 
 def _clean(text: str) -> str:
-    """Bytes that are no UTF-8 shown as question marks: JSON has no way to hold them."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """Bytes that are no UTF-8 shown as question marks, which JSON cannot hold; no longer than the service takes."""
+    return text[:TEXT_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
 
 
 def _find(script: str) -> str:
@@ -1042,7 +1044,11 @@ def _run(
             break
         printed += part
     os.close(reading)
-    status = os.waitpid(process, 0)[1]
+    try:
+        status = os.waitpid(process, 0)[1]
+    except ChildProcessError:
+        # Whoever called us ignores SIGCHLD, and so the kernel keeps no status: what was printed has to do.
+        status = 0
     return (os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)), printed
 
 
@@ -1163,14 +1169,13 @@ class Asking:
         if settings.mode == "off":
             return Advice(None)
         answers = ask(settings, self.submission.question())
-        kept = (
-            [] if self.submission.changeable or settings.mode == "advise" else ["a heterogeneous job is left as it is"]
-        )
+        mode = settings.mode if self.submission.changeable else "advise"
+        kept = [] if mode == settings.mode else ["a heterogeneous job is left as it is"]
         if len(answers) > 1:
             told = [f"component {number}: {answer.line}" for number, answer in enumerate(answers) if answer.line]
             return Advice("; ".join(told + kept) or None)
         plan = Plan(self.submission, answers[0], settings)
-        plan.decide(settings.mode if self.submission.changeable else "advise")
+        plan.decide(mode)
         told = [line for line in (answers[0].line, *plan.remarks, *kept) if line]
         if plan.changes:
             told.append("set " + " ".join(map(str, plan.changes)))
@@ -1205,7 +1210,7 @@ class Retries:
 
     def refusal(self) -> "str | None":
         """Why there can be none."""
-        for option in ("array", "hold", "wait", "test-only", "clusters", "quiet"):
+        for option in ("array", "exclusive", "hold", "wait", "test-only", "clusters", "quiet"):
             if option in self._options:
                 return "no retry with --" + option
         if len(self._submission.options) > 1:

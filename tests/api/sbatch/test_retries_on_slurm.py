@@ -139,12 +139,26 @@ def test_without_the_service_memory_is_doubled(folder: Path, monkeypatch: pytest
     assert "submitted as written; after an out-of-memory end it is tried with 160M" in said
 
 
+def test_a_caller_that_ignores_its_children_gets_one_job_and_its_retry(folder: Path) -> None:
+    name = script(folder, mb=10)
+    command = f"trap '' CHLD; sh {sbatch.__file__} --crowd-retry=1 --begin=now+1hour {name}"
+    ignoring = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp('sh', sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", ignoring, "sh", "-c", command], stdin=-3, capture_output=True, text=True
+    )
+    submitted = re.findall(r"Submitted batch job (\d+)", done.stdout)
+    retries = re.findall(r"\(job (\d+)\)", done.stderr)
+    subprocess.run(["scancel", *submitted, *retries], check=True)
+    assert (len(submitted), len(retries)) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (("--array=1-2",), "no retry with --array"),
         (("--hold",), "no retry with --hold"),
         (("--test-only",), "no retry with --test-only"),
+        (("--exclusive",), "no retry with --exclusive"),
         (("--mem=0", "-N1"), "it is not known how much memory the job has"),
     ],
 )
