@@ -160,28 +160,44 @@ GATE_NAME = "crowdrun-gate"
 #: (OverMemoryKill) the state is FAILED, and slurmstepd's line in the job's standard error tells; that only a step was
 #: killed is known to sacct alone, a second or two later.
 GATE = r"""#!/bin/sh
-# crowdrun: lets the retry of job JOB start if that died for want of memory, and vanish if not.
-shown=$(scontrol -o show job JOB 2>/dev/null)
-state=${shown#* JobState=}
-state=${state%% *}
-case $state in
-OUT_OF_MEMORY) exit 0 ;;
-FAILED | '') ;;
-*) exit 1 ;;
-esac
-file=$(printf '%s\n' "$shown" | sed -n 's/.* StdErr=\(.*\) StdIn=.*/\1/p')
-# The attempts before it may have written to the same file.
-[ -f "$file" ] && tail -c 65536 "$file" | grep '^slurmstepd[^:]*: error: ' |
-    grep -E '(StepId=|[Jj]ob |[Ss]tep )JOB([. ]|$)' | grep -Eqi 'exceeded .*memory limit|oom[-_]kill event' && exit 0
-for second in 1 2 3 4 5 6 7 8 9 10; do
-    states=$(sacct -n -P -j JOB -o State 2>/dev/null)
-    case $states in
-    *OUT_OF_ME*) exit 0 ;;
-    '' | *PENDING* | *RUNNING* | *COMPLETING*) sleep 1 ;;
-    *) exit 1 ;;
+# crowdrun: lets the retry of job @JOB@ start if that died for want of memory, and vanish if not.
+died() {
+    shown=$(scontrol -o show job "$1" 2>/dev/null)
+    number=${shown#JobId=}
+    number=${number%% *}
+    state=${shown#* JobState=}
+    case ${state%% *} in
+    OUT_OF_MEMORY) return 0 ;;
+    FAILED | '') ;;
+    *) return 1 ;;
     esac
+    file=$(printf '%s\n' "$shown" | sed -n 's/.* StdErr=\(.*\) StdIn=.*/\1/p')
+    # The attempts before it may have written to the same file.
+    [ -f "$file" ] && tail -c 65536 "$file" | grep '^slurmstepd[^:]*: error: ' |
+        grep -E "(StepId=|[Jj]ob |[Ss]tep )${number:-$1}([. ]|\$)" |
+        grep -Eqi 'exceeded .*memory limit|oom[-_]kill event' && return 0
+    for second in 1 2 3 4 5 6 7 8 9 10; do
+        states=$(sacct -n -P -j "$1" -o State 2>/dev/null)
+        case $states in
+        *OUT_OF_ME*) return 0 ;;
+        '' | *PENDING* | *RUNNING* | *COMPLETING*) sleep 1 ;;
+        *) return 1 ;;
+        esac
+    done
+    return 1
+}
+[ @ARRAY@ = no ] && { died @JOB@; exit; }
+# Of an array: the tasks of the retry whose own task died stay, the others are cancelled.
+for second in 1 2 3 4 5 6 7 8 9 10; do
+    tasks=$(squeue -h -r -u "$(id -un)" -o '%F_%K %E' | grep "afterok:$SLURM_JOB_ID[^0-9]" | grep '_[0-9]')
+    [ -n "$tasks" ] && break
+    sleep 1
 done
-exit 1
+left=1
+for task in $(printf '%s\n' "$tasks" | sed 's/ .*//'); do
+    if died "@JOB@_${task#*_}"; then left=0; else scancel "$task"; fi
+done
+exit $left
 """
 
 
@@ -1210,7 +1226,7 @@ class Retries:
 
     def refusal(self) -> "str | None":
         """Why there can be none."""
-        for option in ("array", "exclusive", "hold", "wait", "test-only", "clusters", "quiet"):
+        for option in ("exclusive", "hold", "wait", "test-only", "clusters", "quiet"):
             if option in self._options:
                 return "no retry with --" + option
         if len(self._submission.options) > 1:
@@ -1248,8 +1264,8 @@ class Retries:
         told, before, gates = [], job, []  # type: list[str], str, list[str]
         for step in self.steps():
             waits_for = ["afterok:" + gate for gate in gates[-1:]] + ["afternotok:" + before]
-            gate_text = GATE.replace("JOB", before).encode("ascii")
-            gate = self._job(self._gate_arguments(waits_for), gate_text, self._gate_environment)
+            gate_text = GATE.replace("@ARRAY@", "yes" if "array" in self._options else "no").replace("@JOB@", before)
+            gate = self._job(self._gate_arguments(waits_for), gate_text.encode("ascii"), self._gate_environment)
             retry = self._job(self._retry_arguments(step, gate), script, None) if gate else None
             if retry is None:
                 if gate:

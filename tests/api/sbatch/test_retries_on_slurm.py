@@ -139,6 +139,21 @@ def test_without_the_service_memory_is_doubled(folder: Path, monkeypatch: pytest
     assert "submitted as written; after an out-of-memory end it is tried with 160M" in said
 
 
+def test_of_an_array_the_tasks_that_died_for_want_of_memory_are_tried_again(folder: Path) -> None:
+    before = "case $SLURM_ARRAY_TASK_ID in 1) exit 0 ;; 2) exit 1 ;; 3) set -- 120 ;; 4) set -- 220 ;; esac\n"
+    name = script(folder, mb=0, before=before)
+    text = (folder / name).read_text().replace("hold.py 0 0", 'hold.py "$1" 0').replace("out.txt", "out-%a.txt")
+    (folder / name).write_text(text)
+    job, retries, _ = submit("--crowd-retry=3", "--array=1-4", name)
+    for _ in range(600):
+        if not subprocess.run(["squeue", "-h", "-j", ",".join([job, *retries])], capture_output=True).stdout.strip():
+            break
+        time.sleep(0.1)
+    tried = [(folder / f"out-{task}.txt").read_text().count("attempt with") for task in (1, 2, 3, 4)]
+    assert tried == [1, 1, 2, 3]
+    assert [state_of(f"{retries[1]}_4"), state_of(retries[2])] == ["COMPLETED", "CANCELLED"]
+
+
 def test_a_caller_that_ignores_its_children_gets_one_job_and_its_retry(folder: Path) -> None:
     name = script(folder, mb=10)
     command = f"trap '' CHLD; sh {sbatch.__file__} --crowd-retry=1 --begin=now+1hour {name}"
@@ -155,7 +170,6 @@ def test_a_caller_that_ignores_its_children_gets_one_job_and_its_retry(folder: P
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("--array=1-2",), "no retry with --array"),
         (("--hold",), "no retry with --hold"),
         (("--test-only",), "no retry with --test-only"),
         (("--exclusive",), "no retry with --exclusive"),
