@@ -43,16 +43,16 @@ def stored(settings: Settings, job_id: str) -> list[dict[str, object]]:
 def test_a_job_comes_once_with_what_it_asked_for_and_did(slurm: str, settings: Settings) -> None:
     before = time.time() - 60
     job_id = run_job("-J", "a|b", "--comment=x", "--wrap", "sleep 2; echo 'one|two'\nexit 3")
-    first = collect(settings, since=before)
+    first = collect(settings, since=before, trust_units=True)
     assert first.new >= 1
     [job] = stored(settings, job_id)
     assert (job["state"], job["exit_code"], job["req_mem_mb"], job["job_name"]) == ("FAILED", "3:0", 50.0, "a|b")
     assert "--wrap sleep 2; echo 'one|two'\nexit 3" in str(job["command"])
     assert abs(float(str(job["end_time"])) - time.time()) < 120
     # The hour before is read again, and what a cluster did in it before this test comes with it.
-    again = collect(settings)
+    again = collect(settings, trust_units=True)
     assert again.since == pytest.approx(first.until - 3600, abs=1)
-    last = collect(settings)
+    last = collect(settings, trust_units=True)
     assert (last.new, last.jobs_in_store) == (0, again.jobs_in_store)
     assert stored(settings, job_id) == [job]
 
@@ -65,7 +65,7 @@ def test_what_still_waits_and_the_gates_of_retries_are_left_out(slurm: str, sett
     command = ["sbatch", "--parsable", "-t1", "-o/dev/null", "--wrap", "sleep 60"]
     running = subprocess.run(command, capture_output=True, text=True).stdout.strip()
     try:
-        collect(settings, since=before)
+        collect(settings, since=before, trust_units=True)
         assert stored(settings, job_id)
         assert not stored(settings, gate)
         assert not stored(settings, running)
@@ -84,7 +84,7 @@ def test_stopped_at_any_moment_it_goes_on_where_it_was(slurm: str, settings: Set
         process.wait()
     last = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert len(stored(settings, job_id)) == 1
-    assert last["jobs_in_store"] == collect(settings).jobs_in_store
+    assert last["jobs_in_store"] == collect(settings, trust_units=True).jobs_in_store
     assert CollectState.read(settings.home).until == pytest.approx(time.time(), abs=60)
 
 
@@ -95,7 +95,7 @@ def test_while_the_database_is_down_nothing_is_lost(
     shown = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True).stdout
     file = re.search(r"^SLURM_CONF\s*=\s*(\S+)", shown, re.MULTILINE)
     assert file
-    collect(settings, since=time.time() - 60)
+    collect(settings, since=time.time() - 60, trust_units=True)
     job_id = run_job("--wrap", "true")
     with monkeypatch.context() as down:
         # The same cluster with its database at a port where nobody listens, which is how sacct sees one that is down.
@@ -104,19 +104,19 @@ def test_while_the_database_is_down_nothing_is_lost(
         down.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
         state = CollectState.read(settings.home)
         with pytest.raises(LogError, match=r"sacct failed: .*; nothing is lost, collect again when slurmdbd answers"):
-            collect(settings)
+            collect(settings, trust_units=True)
         assert CollectState.read(settings.home) == state
-    collect(settings)
+    collect(settings, trust_units=True)
     assert stored(settings, job_id)
 
 
 def test_without_slurm_it_says_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(LogError, match="there is no sacct on the PATH"):
-        collect(settings)
+        collect(settings, trust_units=True)
 
 
 def test_a_state_that_is_damaged_is_named(settings: Settings) -> None:
     (settings.home / STATE_FILE).write_text('{"until": ')
     with pytest.raises(ConfigError, match=rf"{STATE_FILE}: .*; delete it"):
-        collect(settings)
+        collect(settings, trust_units=True)
