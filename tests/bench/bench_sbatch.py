@@ -45,7 +45,18 @@ def _service(folder: Path) -> Iterator[str]:
         store.add(pa.Table.from_pandas(jobs, preserve_index=False), source="bench")
         position = store_follow.position(store)
     registry.publish(Crowd.train(jobs, seed=0), settings.models_dir, store_position=position)
-    command = [sys.executable, "-m", "crowdrun.api", "serve", "--home", str(folder), "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "crowdrun.api",
+        "serve",
+        "--home",
+        str(folder),
+        "--port",
+        "0",
+        "--trust-local",
+        "submit",
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         try:
