@@ -29,6 +29,8 @@ def run_job(*arguments: str) -> str:
     for _ in range(200):
         told = subprocess.run(["sacct", "-nXPj", job_id, "-oState,End"], capture_output=True, text=True).stdout
         if re.match(r"(COMPLETED|FAILED)\|\d", told):
+            # A question by time finds it a second or two after one by its number.
+            time.sleep(3)
             return job_id
         time.sleep(0.1)
     pytest.fail(f"sacct does not know how {job_id} ended")
