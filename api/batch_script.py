@@ -44,8 +44,11 @@ def read_script(
     Raises:
         RequestError: an option that sbatch does not know, or a value that it would refuse.
     """
+    parts = sbatch.directives(script)
+    if len(parts) > 1:
+        raise RequestError(f"{name or 'the script'} is a heterogeneous job; ask for each of its components by itself")
     try:
-        directives = sbatch.split(sbatch.directives(script))[0]
+        directives = sbatch.split(parts[0])[0]
     except sbatch.NoAdviceError as error:
         raise RequestError(f"cannot read the #SBATCH lines of {name or 'the script'}: {error}") from error
     return request_from_options(sbatch.effective([directives, list(given)]), script=name, **known)

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "predict": ("crowdrun.api.commands.predict", "Say what a job needs before it is submitted."),
     "token": ("crowdrun.api.commands.token", "Make, list and revoke tokens for the service."),
     "forget": ("crowdrun.api.commands.forget", "Remove a person from the job history and from the models."),
+    "slurm": ("crowdrun.api.commands.slurm", "Collect what ended in Slurm; advise every submission of a site."),
     "serve": ("crowdrun.api.commands.serve", "Serve predictions over REST."),
     "run": ("crowdrun.api.commands.run", "Run a training job with what the crowd recommends, and measure it."),
     "demo": ("crowdrun.api.commands.demo", "Show the whole loop on a real log."),

@@ -32,7 +32,7 @@ ERROR_LIMIT = 20
 #: Characters of a wrong value that are sent back.
 VALUE_CHARACTERS = 200
 #: Parts of a place that say where the field was sent.
-_TAGS = frozenset({"body", "query", "path"})
+_TAGS = frozenset({"body", "query", "path", "job", "jobs"})
 #: Errors of ours -> HTTP status; the first class that fits.
 STATUSES: Sequence[tuple[type[CrowdrunError], HTTPStatus]] = (
     (RequestError, HTTPStatus.UNPROCESSABLE_ENTITY),

@@ -8,14 +8,12 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from crowdrun.api.advice import advice_line
 from crowdrun.api.auth import Caller
-from crowdrun.api.batch_script import request_from_options
 from crowdrun.api.bodies import OneOrMany
 from crowdrun.api.metrics import ABSTAINED, PREDICTED
 from crowdrun.api.problems import RESPONSES
 from crowdrun.api.routes.shared import SharedService, Submitter, json_answer
-from crowdrun.api.schemas.advice import AdviceAnswer, SubmissionBody
+from crowdrun.api.schemas.advice import AdviceAnswer, AdviceBody
 from crowdrun.api.schemas.job import AskedBody
 from crowdrun.api.schemas.recommendation import RecommendationAnswer, content_of
 from crowdrun.data.job import Recommendation
@@ -68,12 +66,12 @@ def _answer(recommendations: list[Recommendation], is_many: bool) -> Response:
 
 
 @router.post("/advice")
-def advice(body: SubmissionBody, service: SharedService, caller: Submitter) -> AdviceAnswer:
-    """The line that `csbatch` prints for a submission."""
-    _check_users(caller, {body.user})
-    known = body.model_dump(include={"user", "group", "work_dir", "command", "submit_time"}, exclude_none=True)
-    request = request_from_options(body.options, script=body.script, **known)
-    return AdviceAnswer(line=advice_line(service.recommend([request])[0]))
+def advice(body: AdviceBody, service: SharedService, caller: Submitter) -> AdviceAnswer | list[AdviceAnswer]:
+    """What `csbatch` says of a submission, and what it may set; a list for the components of a heterogeneous job."""
+    jobs = body if isinstance(body, list) else [body]
+    _check_users(caller, {job.user for job in jobs})
+    answers = [AdviceAnswer.of(one) for one in service.recommend([job.to_request() for job in jobs])]
+    return answers if isinstance(body, list) else answers[0]
 
 
 def _check_users(caller: Caller, users: Iterable[str | None]) -> None:
