@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crowdrun.api.schemas import RecommendationAnswer
+from crowdrun.api.schemas.recommendation import RecommendationAnswer
 from crowdrun.data.job import JobRequest
 from crowdrun.predictor.crowd import Crowd
 from crowdrun.predictor.explanation.explain import explain
