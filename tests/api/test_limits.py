@@ -9,7 +9,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from crowdrun.api.live_model import LiveModel
+from crowdrun.api.live_model import ANSWER_CHUNK, LiveModel
 from crowdrun.data.settings import Settings
 from tests.api.conftest import serving
 
@@ -59,8 +59,11 @@ def test_a_batch_gives_up_when_its_time_is_over(hasty: httpx.Client, monkeypatch
 
     monkeypatch.setattr(LiveModel, "_within", within)
     assert hasty.post("/v1/predict", json=[JOB] * 5000).status_code in (503, 504)
-    time.sleep(0.5)
-    assert len(began) <= 4
+    parts = -1
+    while parts != len(began):  # what was under way may end, on a busy machine a while later
+        parts = len(began)
+        time.sleep(1.5)
+    assert parts < 5000 / ANSWER_CHUNK / 2
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(hasty: httpx.Client) -> None:
