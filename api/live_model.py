@@ -110,10 +110,11 @@ class LiveModel:
         """The crowd for this thread alone.
 
         Raises:
-            BusyError: it is not free in time.
+            BusyError: it is not free in time, or the time is up already.
         """
         left_s = until - time.monotonic()
-        if not self._lock.acquire(timeout=min(max(left_s, 0.0), threading.TIMEOUT_MAX)):
+        # A lock that is free is taken even with no time left.
+        if left_s <= 0 or not self._lock.acquire(timeout=min(left_s, threading.TIMEOUT_MAX)):
             raise BusyError("the time for this request is up; send fewer jobs at once, or try again when less is asked")
         try:
             yield
