@@ -232,10 +232,9 @@ def _judge(model: TargetModel, said: OfTarget, values_log2: Array) -> None:
     """Learn from jobs in the order of their ends how good their predictions were."""
     if not len(values_log2):
         return
-    failed = values_log2 > model.safe(said.calibrated, USUAL_RISK)
-    model.observe_many(said.groups, said.members, said.combined, values_log2)
-    for one in failed.tolist():
-        model.budget.observe(failed=one, risk=USUAL_RISK)
+    safe = model.safe(said.calibrated, USUAL_RISK)
+    model.observe_many(said.groups, said.members, said.combined, values_log2, said.bound)
+    model.observe_failures(safe, values_log2, said.bound, USUAL_RISK)
     model.update_members(said.features, values_log2)
 
 

@@ -101,11 +101,14 @@ class OfTarget:
     #: (n, levels)
     combined: Array
     calibrated: Array
+    #: (n,) what of the request bounds the need, NaN for none.
+    bound: Array
 
     def rows(self, index: NDArray[np.intp]) -> "OfTarget":
         return OfTarget(
             features=self.features.rows(index), groups=[self.groups[row] for row in index.tolist()],
             members=self.members[:, index], combined=self.combined[index], calibrated=self.calibrated[index],
+            bound=self.bound[index],
         )  # fmt: skip
 
 
@@ -162,7 +165,7 @@ class Said:
         rows = slice(place * jobs, (place + 1) * jobs)
         return OfTarget(
             features=self.features.rows(rows), groups=self.groups[rows].tolist(), members=self.members[:, rows],
-            combined=self.combined[rows], calibrated=self.calibrated[rows],
+            combined=self.combined[rows], calibrated=self.calibrated[rows], bound=self.bound[rows],
         )  # fmt: skip
 
     def figures(self, risk: float) -> Iterator[Figures]:

@@ -234,9 +234,9 @@ def follow(
             told.combined[submitted] = model.combine(members[:, submitted], of)
             told.calibrated[submitted] = model.calibrate(told.combined[submitted], of, course.bound_log2[submitted])
             told.safe[submitted] = model.safe(told.calibrated[submitted], risk)
-        model.observe_many(groups[ended].tolist(), members[:, ended], told.combined[ended], value[ended])
-        for failed in (value[ended] > told.safe[ended]).tolist():
-            model.budget.observe(failed=failed, risk=risk)
+        bound = course.bound_log2[ended]
+        model.observe_many(groups[ended].tolist(), members[:, ended], told.combined[ended], value[ended], bound)
+        model.observe_failures(told.safe[ended], value[ended], bound, risk)
         if class_members is not None:
             _hold(poll, class_members, submitted, ended, class_of_value(value[ended]), told.poll)
     return told

@@ -117,18 +117,43 @@ class TargetModel:
             return np.clip(quantiles, 0.0, self.longest_log2)
         return np.fmin(quantiles, bound_log2) if self.target.capped_at_request else quantiles
 
-    def observe(self, group: int, members: Array, combined: Array, value_log2: float) -> None:
+    def observe(
+        self, group: int, members: Array, combined: Array, value_log2: float, bound_log2: float = math.nan
+    ) -> None:
         """Learn from one ended job how good its prediction was. members: (members, levels); combined: (levels,)."""
-        self.observe_many([group], members[:, None], combined[None], np.array([value_log2]))
+        one = np.array([value_log2]), np.array([bound_log2])
+        self.observe_many([group], members[:, None], combined[None], *one)
 
-    def observe_many(self, groups: Sequence[int], members: Array, combined: Array, value_log2: Array) -> None:
-        """The same for n jobs in the order of their ends: members (m, n, levels), combined (n, levels), value (n,)."""
+    def observe_many(
+        self, groups: Sequence[int], members: Array, combined: Array, value_log2: Array, bound_log2: Array
+    ) -> None:
+        """The same for n jobs in the order of their ends: members (m, n, levels), combined (n, levels), value (n,) and
+        bound (n,), NaN for none."""
         if not len(groups):
             return
         losses, scores = pinball(members, value_log2), logit_of(combined, value_log2).tolist()
+        judges = self.judges(value_log2, bound_log2).tolist()
         for row, (group, score) in enumerate(zip(groups, scores, strict=True)):
             self.weights.observe(group, losses[:, row])
-            self.calibration.observe(group, score)
+            if judges[row]:
+                self.calibration.observe(group, score)
+
+    def observe_failures(self, safe_log2: Array, value_log2: Array, bound_log2: Array, risk: float) -> None:
+        """Learn from ended jobs, in the order of their ends, whether the promise is kept: (n,) each, log2."""
+        judges = self.judges(value_log2, bound_log2)
+        for failed in (value_log2 > safe_log2)[judges].tolist():
+            self.budget.observe(failed=failed, risk=risk)
+
+    def judges(self, value_log2: Array, bound_log2: Array) -> NDArray[np.bool_]:
+        """(n,) whether each job's need says something of the levels.
+
+        One that needed more than was asked for does not: nothing above the request is ever recommended, so no level
+        would have held it, and to raise the levels for its sake makes all others pay (docs/log.md).
+        """
+        if not self.target.capped_at_request:
+            return np.ones(len(value_log2), dtype=np.bool_)
+        judges: NDArray[np.bool_] = ~(value_log2 > bound_log2)
+        return judges
 
     def update_members(self, features: Features, value_log2: Array) -> None:
         """Let the members that can learn online do so, UPDATE_JOBS at a time; rows in the order of their ends."""

@@ -1,6 +1,7 @@
 """What is learnt from a log in the order of its events, and how much of it is rehearsed and fitted on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -56,8 +57,9 @@ def lived(course: Course, members: Array, risk: float) -> tuple[Array, Array]:
             calibrated[one] = model.calibrate(combined[one], group, course.bound_log2[one])
             safe[one] = model.safe(calibrated[one], risk)
         elif not np.isnan(value := course.value_log2[row]):
-            model.observe(group[0], members[:, row], combined[row], float(value))
-            model.budget.observe(failed=bool(value > safe[row]), risk=risk)
+            bound = course.bound_log2[one]
+            model.observe(group[0], members[:, row], combined[row], float(value), float(bound[0]))
+            model.observe_failures(safe[one], course.value_log2[one], bound, risk)
     return calibrated, safe
 
 
@@ -83,6 +85,29 @@ def test_looking_more_rarely_ends_with_the_same_record_and_never_looks_ahead(cou
     )  # fmt: skip
     other = follow(otherwise, TargetModel(target=MEMORY), members, 0.05, ends_between_looks=16)
     np.testing.assert_array_equal(other.safe[: row + 1], whole.safe[: row + 1])
+
+
+def test_a_job_that_needed_more_than_it_asked_for_moves_no_level(course: Course) -> None:
+    # A crowd of one, whose weight cannot change what it says.
+    members, settings = some_members(course)[:1], TargetSettings(members=("recent",))
+    plain, changed = (TargetModel(target=MEMORY, settings=settings) for _ in range(2))
+    died = np.arange(len(course)) % 4 == 0
+    bound = np.where(died, course.value_log2 - 0.01, np.nan)
+    with_them = replace(course, bound_log2=bound)
+    without_them = replace(with_them, value_log2=np.where(died, np.nan, course.value_log2))
+    told = [follow(each, model, members, 0.05) for each, model in ((with_them, changed), (without_them, plain))]
+    np.testing.assert_array_equal(told[0].safe, told[1].safe)
+    assert len(changed.calibration.scores) == len(plain.calibration.scores) > 100
+    assert changed.budget == plain.budget
+    # They still tell which member was nearest.
+    assert changed.weights.count.sum() > plain.weights.count.sum()
+
+
+def test_where_the_request_bounds_nothing_every_job_judges() -> None:
+    model = TargetModel(target=TARGETS_BY_NAME["gpu_mem_mb"])
+    assert model.judges(np.array([12.0, 9.0]), np.array([11.0, np.nan])).all()
+    capped = TargetModel(target=MEMORY).judges(np.array([12.0, 9.0, 11.0]), np.array([11.0, np.nan, 11.0]))
+    assert capped.tolist() == [False, True, True]
 
 
 def test_a_long_log_is_rehearsed_and_fitted_on_its_newest_jobs_alone(

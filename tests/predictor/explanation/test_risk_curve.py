@@ -129,7 +129,8 @@ def test_what_is_said_of_real_jobs_agrees(sample_crowd: Crowd, some_requests: li
             assert said.safe_risk == said.risk_of(said.safe)
             assert said.safe_risk <= said.lean_risk
             whole = TARGETS_BY_NAME[name].whole
-            if said.asked is None or said.asked > said.quantiles[0.998] + 0.01:
+            if said.asked is None or said.risk_of(said.asked) < 0.002:
+                # Nothing of the distribution is beyond the request, so both speak of the same.
                 generous += 1
                 assert said.safe_risk <= 2 * answer.risk + 1e-6
                 for level, value in said.quantiles.items():
