@@ -72,8 +72,9 @@ TARGETS: tuple[Target, ...] = (
         first_anchor_log2=10.0, group_edges_log2=(9.0, 14.0), failure_price=120.0,
     ),
     Target(
+        # A job that finds fewer GPUs than it opens dies at once, and most that hold a second one meant it.
         name="gpus", doc="GPUs held, total", request_column="req_gpus",
-        first_anchor_log2=0.0, group_edges_log2=(0.5, 1.3), failure_price=0.2, offset=1.0, whole=True, smallest=0.0,
+        first_anchor_log2=0.0, group_edges_log2=(0.5, 1.3), failure_price=20.0, offset=1.0, whole=True, smallest=0.0,
     ),
     Target(
         name="gpu_mem_mb", doc="peak memory of one GPU, MB", request_column=None,
