@@ -24,7 +24,7 @@ demo: setup ## the whole loop on a real log: prediction, run, measurement, back 
 	$(BIN)/crowdrun demo
 
 test: setup ## every test; those whose service is absent are skipped with a reason
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 serve: setup ## the REST service on the loopback interface; whoever asks from this machine may do all
 	$(BIN)/crowdrun serve --trust-local admin

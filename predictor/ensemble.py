@@ -15,6 +15,7 @@ from crowdrun.data.queue_state import QUEUE_FIGURES
 from crowdrun.predictor.asked import Asked
 from crowdrun.predictor.explanation.record import Figures, figures
 from crowdrun.predictor.explanation.risk_curve import Curve, risk_curves
+from crowdrun.predictor.feature_sets import without
 from crowdrun.predictor.features import Features, assemble_all, numeric_row
 from crowdrun.predictor.panel import Panel
 from crowdrun.predictor.quantiles import LEVELS, Array, at_logit, logit, mixture, truncate
@@ -75,7 +76,14 @@ def features_of(models: Sequence[TargetModel], parts: Sequence[Asked]) -> Featur
             rows.append(numeric_row(part.row, part.keys, model.history, now, items))
         if model.target.is_wait:
             queue = _queue_figures(parts, times)
-    return assemble_all(rows, [part.categories for part in parts], [model.target for model in models], queue)
+    features = assemble_all(rows, [part.categories for part in parts], [model.target for model in models], queue)
+    if not any(model.settings.hidden for model in models):
+        return features
+    count = len(parts)
+    return Features.joined([
+        without(features.rows(slice(place * count, (place + 1) * count)), model.settings.hidden)
+        for place, model in enumerate(models)
+    ])  # fmt: skip
 
 
 def _queue_figures(parts: Sequence[Asked], times: Sequence[float]) -> Array | None:

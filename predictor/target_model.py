@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crowdrun.predictor.calibration import Calibration
+from crowdrun.predictor.feature_sets import without
 from crowdrun.predictor.features import Features, some_without_queue
 from crowdrun.predictor.fitting import NEWEST_FITTED, Fitting, begin, fit_executor
 from crowdrun.predictor.history import History
@@ -57,6 +58,7 @@ class TargetModel:
 
     def begin_fit(self, features: Features, value_log2: Array, rows: NDArray[np.intp], executor: Executor) -> Fitting:
         """Begin to fit every member on some rows, in the order in which the jobs ended; this model stays as it is."""
+        features = without(features, self.settings.hidden)
         if self.target.is_wait:
             rows = rows[-NEWEST_FITTED:]
             features, value_log2 = some_without_queue(features.rows(rows), self.seed), value_log2[rows]
@@ -75,7 +77,8 @@ class TargetModel:
 
         bound_log2: (n,), NaN for none.
         """
-        members = np.stack([learner.predict(features) for learner in self.learners.values()])
+        seen = without(features, self.settings.hidden)
+        members = np.stack([learner.predict(seen) for learner in self.learners.values()])
         return self.bounded(members + features.anchor[:, None], bound_log2)
 
     def bounded(self, members: Array, bound_log2: Array) -> Array:
@@ -157,7 +160,7 @@ class TargetModel:
 
     def update_members(self, features: Features, value_log2: Array) -> None:
         """Let the members that can learn online do so, UPDATE_JOBS at a time; rows in the order of their ends."""
-        self._untaught.append((features, value_log2 - features.anchor))
+        self._untaught.append((without(features, self.settings.hidden), value_log2 - features.anchor))
         if sum(len(values) for _, values in self._untaught) < UPDATE_JOBS:
             return
         taught = Features.joined([part for part, _ in self._untaught])

@@ -27,6 +27,17 @@ def _absent(reason: str) -> None:
     pytest.skip(reason)
 
 
+#: What only one test at a time can use: a cluster, a database.
+_SERVICES = ("slurm", "postgresql")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes: who shares a service or a folder's trained crowds stays in one of them."""
+    for item in items:
+        service = next((name for name in _SERVICES if item.get_closest_marker(name)), None)
+        item.add_marker(pytest.mark.xdist_group(service or str(item.path.parent)))
+
+
 @pytest.fixture(autouse=True)
 def crowdrun_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder of the test's own, so that no test touches the user's state.

@@ -1,4 +1,4 @@
-"""Chooses members and their settings for a log, within a budget of time (optuna).
+"""Chooses members, their settings and what they look at for a log, within a budget of time (optuna).
 
 Every choice is judged by a replay of the past (`predictor/replay.py`): trained on what had ended, scored by the pinball
 loss of the calibrated distributions on what came, over the later part of it. The newest segment is never looked at:
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from crowdrun.data.errors import ConfigError
+from crowdrun.predictor.feature_sets import FEATURE_SETS
 from crowdrun.predictor.learners.registry import LEARNERS
 from crowdrun.predictor.learning_log import LearningLog, worth_learning
 from crowdrun.predictor.quantiles import pinball
@@ -153,7 +154,8 @@ def _suggested(trial: "Trial") -> TargetSettings | None:
                 name: _one(trial, f"{part}.{name}", span, whole=isinstance(default[name], int))
                 for name, span in ranges(kind).items()
             }
-    return TargetSettings(members=members, parts=parts)
+    hidden = tuple(name for name in FEATURE_SETS if not trial.suggest_categorical(f"see.{name}", [True, False]))
+    return TargetSettings(members=members, parts=parts, hidden=hidden)
 
 
 def _one(trial: "Trial", name: str, span: Range, *, whole: bool) -> float:
@@ -165,7 +167,7 @@ def _one(trial: "Trial", name: str, span: Range, *, whole: bool) -> float:
 def _defaults() -> dict[str, Any]:
     """The parameters of the trial that has the defaults."""
     values = {f"{part}.{name}": value for part, kind in PARTS.items() for name, value in kind().to_json().items()}
-    return values | {f"use.{name}": True for name in LEARNERS}
+    return values | {f"use.{name}": True for name in LEARNERS} | {f"see.{name}": True for name in FEATURE_SETS}
 
 
 def _settings_of(parameters: Mapping[str, Any]) -> TargetSettings:
@@ -173,9 +175,11 @@ def _settings_of(parameters: Mapping[str, Any]) -> TargetSettings:
     parts: dict[str, dict[str, float]] = {}
     for name, value in parameters.items():
         part, _, setting = name.partition(".")
-        if part != "use":
+        if part not in {"use", "see"}:
             parts.setdefault(part, {})[setting] = value
-    return TargetSettings(members=members, parts=parts)
+    return TargetSettings(
+        members=members, parts=parts, hidden=tuple(name for name in FEATURE_SETS if not parameters[f"see.{name}"])
+    )
 
 
 def _optuna() -> ModuleType:

@@ -3,12 +3,14 @@
 import builtins
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from crowdrun.data.errors import ConfigError
+from crowdrun.data.job import JobRequest
 from crowdrun.predictor.crowd import Crowd
 from crowdrun.predictor.learners.registry import LEARNERS
 from crowdrun.predictor.retraining.search import search
@@ -75,6 +77,25 @@ def test_a_crowd_is_trained_with_the_members_and_settings_that_were_chosen(
 def test_settings_that_nobody_can_mean_are_refused(members: Any, parts: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TargetSettings(members=members, parts=parts)
+
+
+def test_features_that_there_are_not_cannot_be_hidden() -> None:
+    with pytest.raises(ConfigError, match=r"hidden features are \['weather'\]; they must be some of words, clock"):
+        TargetSettings(hidden=("weather",))
+
+
+def test_what_is_hidden_changes_no_answer_and_what_is_seen_does(cluster: Callable[..., pd.DataFrame]) -> None:
+    jobs = cluster(150, seed=2)
+    chosen = TargetSettings(members=("boosted", "linear"), hidden=("words", "clock"))
+    crowd = Crowd.train(jobs, settings={"mem_mb": chosen, "run_time_s": chosen})
+    plain = Crowd.train(jobs, settings=dict.fromkeys(("mem_mb", "run_time_s"), replace(chosen, hidden=())))
+    request = JobRequest(user="user1", job_name="train", work_dir="/home/user1", req_mem_mb=4096.0, req_cpus=4)
+    # Told in other words; who asks, for what and when is the same.
+    other = replace(request, work_dir="/scratch/some/where/else")
+    told = [one.recommend_many([request, other]) for one in (crowd, plain)]
+    hidden, seen = ([one.predictions["mem_mb"].quantiles for one in pair] for pair in told)
+    assert hidden[0] == hidden[1]
+    assert seen[0] != seen[1]
 
 
 def test_every_learner_has_settings_that_a_search_can_look_through() -> None:
