@@ -233,7 +233,7 @@ def _judge(model: TargetModel, said: OfTarget, values_log2: Array) -> None:
     if not len(values_log2):
         return
     safe = model.safe(said.calibrated, USUAL_RISK)
-    model.observe_many(said.groups, said.members, said.combined, values_log2, said.bound)
+    model.observe(said.ended(values_log2))
     model.observe_failures(safe, values_log2, said.bound, USUAL_RISK)
     model.update_members(said.features, values_log2)
 

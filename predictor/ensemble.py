@@ -17,11 +17,12 @@ from crowdrun.predictor.explanation.record import Figures, figures
 from crowdrun.predictor.explanation.risk_curve import Curve, risk_curves
 from crowdrun.predictor.feature_sets import without
 from crowdrun.predictor.features import Features, assemble_all, numeric_row
+from crowdrun.predictor.history import FAMILY, Key
 from crowdrun.predictor.panel import Panel
 from crowdrun.predictor.quantiles import LEVELS, Array, at_logit, logit, mixture, truncate
 from crowdrun.predictor.sizing import Played
 from crowdrun.predictor.target import GROUPS, Target
-from crowdrun.predictor.target_model import TargetModel
+from crowdrun.predictor.target_model import Ended, TargetModel
 from crowdrun.predictor.target_rows import TargetRows
 
 MEDIAN = LEVELS.tolist().index(0.5)
@@ -104,10 +105,12 @@ class OfTarget:
 
     features: Features
     groups: list[int]
+    families: list[Key | None]
     #: (m, n, levels)
     members: Array
     #: (n, levels)
     combined: Array
+    by_family: Array
     calibrated: Array
     #: (n,) what of the request bounds the need, NaN for none.
     bound: Array
@@ -115,8 +118,16 @@ class OfTarget:
     def rows(self, index: NDArray[np.intp]) -> "OfTarget":
         return OfTarget(
             features=self.features.rows(index), groups=[self.groups[row] for row in index.tolist()],
-            members=self.members[:, index], combined=self.combined[index], calibrated=self.calibrated[index],
+            families=[self.families[row] for row in index.tolist()], members=self.members[:, index],
+            combined=self.combined[index], by_family=self.by_family[index], calibrated=self.calibrated[index],
             bound=self.bound[index],
+        )  # fmt: skip
+
+    def ended(self, value_log2: Array) -> Ended:
+        """The same jobs once they have ended: (n,) log2 of what they needed."""
+        return Ended(
+            groups=self.groups, families=self.families, members=self.members, combined=self.combined,
+            by_family=self.by_family, value_log2=value_log2, bound_log2=self.bound,
         )  # fmt: skip
 
 
@@ -138,6 +149,10 @@ class Said:
         bounds = np.tile(self.bound, len(self._free))
         self.members = truncate(self._free.reshape(-1, len(LEVELS)), bounds).reshape(self._free.shape)
         self._state = _ByGroup(ensemble.models, panel.target_of_row, self.groups)
+        #: A row's family, where its target knows families.
+        self._families = [
+            None if model.target.is_wait else part.keys[FAMILY] for model in ensemble.models for part in parts
+        ]
         self._mix()
 
     def _mix(self) -> None:
@@ -152,10 +167,16 @@ class Said:
         #: (rows, m)
         self.weights = weights[self._state.places]
         combined = mixture(members, weights[rows].T)
-        calibrated = at_logit(combined, logits[rows])
         count = len(self.groups)
-        #: (rows, levels): the mixture, and what is kept by the jobs to come.
-        self.combined, self._given = combined[:count], self._possible(calibrated[:count])
+        models = np.repeat(np.array(self._models, dtype=object), count // len(self._models))
+        own = np.array([
+            model.families.logits(family) for model, family in zip(models, self._families, strict=True)
+        ])  # fmt: skip
+        by_family = at_logit(combined, np.concatenate([own, own[self._cut]]))
+        calibrated = at_logit(by_family, logits[rows])
+        #: (rows, levels): the mixture, the same at the levels of each row's family, and what the jobs to come keep.
+        self.combined, self.by_family = combined[:count], by_family[:count]
+        self._given = self._possible(calibrated[:count])
         self._cut_free = calibrated[count:]
         self.calibrated = np.fmin(self._given, self.bound[:, None])
 
@@ -172,8 +193,9 @@ class Said:
         jobs = len(self.groups) // len(self._models)
         rows = slice(place * jobs, (place + 1) * jobs)
         return OfTarget(
-            features=self.features.rows(rows), groups=self.groups[rows].tolist(), members=self.members[:, rows],
-            combined=self.combined[rows], calibrated=self.calibrated[rows], bound=self.bound[rows],
+            features=self.features.rows(rows), groups=self.groups[rows].tolist(), families=self._families[rows],
+            members=self.members[:, rows], combined=self.combined[rows], by_family=self.by_family[rows],
+            calibrated=self.calibrated[rows], bound=self.bound[rows],
         )  # fmt: skip
 
     def figures(self, risk: float) -> Iterator[Figures]:

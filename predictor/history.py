@@ -44,6 +44,8 @@ RELATIONS: tuple[str, ...] = (
     "same partition",
     "all jobs",
 )
+#: What makes jobs a family: the relation whose levels are kept apart (`family_levels.py`).
+FAMILY = RELATIONS.index("same user, command and name")
 
 
 @lru_cache(maxsize=4096)

@@ -24,7 +24,7 @@ from crowdrun.predictor.items_table import item_statistics
 from crowdrun.predictor.learning_log import LearningLog
 from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.target import Target
-from crowdrun.predictor.target_model import FEWEST_JOBS, TargetModel
+from crowdrun.predictor.target_model import FEWEST_JOBS, Ended, TargetModel
 from crowdrun.predictor.target_settings import TargetSettings
 
 #: Told the share that is done, 0 to 1.
@@ -86,6 +86,8 @@ class Course:
     features: Features
     value_log2: Array
     bound_log2: Array
+    #: (n,) the family of each job, None where it has none.
+    families: NDArray[np.object_]
 
     @classmethod
     def of(cls, jobs: LearningLog, target: Target, features: Features, rows: slice) -> "Course":
@@ -93,6 +95,7 @@ class Course:
         return cls(
             submit_time=jobs.submit_time[rows], end_time=jobs.known_time(target)[rows], features=features,
             value_log2=jobs.values_log2(target)[rows], bound_log2=jobs.bounds_log2(target)[rows],
+            families=np.full(len(features), None) if target.is_wait else jobs.requests_table.families(rows),
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -109,6 +112,7 @@ class Followed:
     """The crowd's distributions, combined and calibrated with what the ended jobs had taught by then."""
 
     combined: Array
+    by_family: Array
     calibrated: Array
     safe: Array
     #: (n,) what the poll said; -1 where it was not held.
@@ -222,7 +226,7 @@ def follow(
     """
     combined = np.full(members.shape[1:], np.nan)
     told = Followed(
-        combined=combined, calibrated=combined.copy(), safe=np.full(len(course), np.nan),
+        combined=combined, by_family=combined.copy(), calibrated=combined.copy(), safe=np.full(len(course), np.nan),
         poll=np.full(len(course), -1, dtype=np.int64),
     )  # fmt: skip
     groups, value = groups_of(course, model.target), course.value_log2
@@ -232,10 +236,14 @@ def follow(
         of = groups[submitted].tolist()
         if of:
             told.combined[submitted] = model.combine(members[:, submitted], of)
-            told.calibrated[submitted] = model.calibrate(told.combined[submitted], of, course.bound_log2[submitted])
+            told.by_family[submitted] = model.by_family(told.combined[submitted], course.families[submitted].tolist())
+            told.calibrated[submitted] = model.calibrate(told.by_family[submitted], of, course.bound_log2[submitted])
             told.safe[submitted] = model.safe(told.calibrated[submitted], risk)
         bound = course.bound_log2[ended]
-        model.observe_many(groups[ended].tolist(), members[:, ended], told.combined[ended], value[ended], bound)
+        model.observe(Ended(
+            groups=groups[ended].tolist(), families=course.families[ended].tolist(), members=members[:, ended],
+            combined=told.combined[ended], by_family=told.by_family[ended], value_log2=value[ended], bound_log2=bound,
+        ))  # fmt: skip
         model.observe_failures(told.safe[ended], value[ended], bound, risk)
         if class_members is not None:
             _hold(poll, class_members, submitted, ended, class_of_value(value[ended]), told.poll)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crowdrun.data.job import NUMBERS, WHOLE_NUMBERS, JobRequest
 from crowdrun.predictor.features import bucket, flag_numbers, word_counts
-from crowdrun.predictor.history import KEY_PARTS, Key, item_of, template
+from crowdrun.predictor.history import FAMILY, KEY_PARTS, Key, item_of, template
 from crowdrun.predictor.items import Family, Item, place_of
 from crowdrun.predictor.quantiles import Array
 
@@ -92,6 +92,18 @@ class RequestTable:
             nothing = "" if part in {"name", "command"} else None
             columns.append([coded.values[code] if code >= 0 else nothing for code in coded.codes[rows].tolist()])
         return list(zip(*columns, strict=True))
+
+    def families(self, rows: Rows) -> NDArray[np.object_]:
+        """(k,) the family of each job (`history.FAMILY`), None where it has none."""
+        codes = self.relations[rows, FAMILY]
+        place = np.arange(len(self))[rows]
+        _, first, same = np.unique(codes, return_index=True, return_inverse=True)
+        keys = np.empty(len(first), dtype=object)
+        has = codes[first] >= 0
+        # One by one: numpy would take a list of tuples for a table.
+        for at, key in zip(np.flatnonzero(has).tolist(), self.keys(FAMILY, place[first[has]]), strict=True):
+            keys[at] = key
+        return np.asarray(keys[same])
 
     def item_places(self) -> dict[int, tuple[Item, Family]]:
         """Row -> `place_of` its request, for the rows whose name tells an item."""

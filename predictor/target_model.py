@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crowdrun.predictor.calibration import Calibration
+from crowdrun.predictor.family_levels import FamilyLevels
 from crowdrun.predictor.feature_sets import without
 from crowdrun.predictor.features import Features, some_without_queue
 from crowdrun.predictor.fitting import NEWEST_FITTED, Fitting, begin, fit_executor
-from crowdrun.predictor.history import History
+from crowdrun.predictor.history import History, Key
 from crowdrun.predictor.items import Items
 from crowdrun.predictor.learner import Learner
 from crowdrun.predictor.learners.registry import LEARNERS
@@ -28,6 +29,23 @@ FEWEST_JOBS = 30
 UPDATE_JOBS = 16
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """n jobs that ended, in the order of their ends: what was said of each at its submission, and what it needed."""
+
+    groups: Sequence[int]
+    #: None where a job names nothing that others could have in common with it.
+    families: Sequence[Key | None]
+    #: (members, n, levels), log2.
+    members: Array
+    #: (n, levels), log2: the members mixed, and the same at the levels of the families.
+    combined: Array
+    by_family: Array
+    #: (n,) log2 of the need, and of the request, NaN for none.
+    value_log2: Array
+    bound_log2: Array
+
+
 @dataclass(kw_only=True)
 class TargetModel:
     """The crowd for one target."""
@@ -39,6 +57,7 @@ class TargetModel:
     history: History = field(default_factory=History)
     items: Items = field(default_factory=Items)
     weights: Weights = field(init=False)
+    families: FamilyLevels = field(init=False)
     calibration: Calibration = field(init=False)
     budget: RiskBudget = field(default_factory=RiskBudget)
     #: No longer wait is told than the longest that was learnt from: a line that goes on would tell of years.
@@ -48,6 +67,7 @@ class TargetModel:
 
     def __post_init__(self) -> None:
         self.weights = Weights(len(self.settings.members), self.settings.of("weights"))
+        self.families = FamilyLevels(self.settings.of("families"))
         self.calibration = Calibration(self.settings.of("calibration"))
 
     def fit(self, features: Features, value_log2: Array) -> None:
@@ -92,10 +112,14 @@ class TargetModel:
         """The crowd's raw distributions: the members', mixed by weight. (members, n, levels) -> (n, levels)."""
         return mixture(members, np.stack([self.weights.of(group) for group in groups], axis=1))
 
-    def calibrate(self, combined: Array, groups: Sequence[int], bound_log2: Array) -> Array:
+    def by_family(self, combined: Array, families: Sequence[Key | None]) -> Array:
+        """The raw distributions at the levels of each job's own family: (n, levels) -> (n, levels)."""
+        return at_logit(combined, np.stack([self.families.logits(family) for family in families]))
+
+    def calibrate(self, by_family: Array, groups: Sequence[int], bound_log2: Array) -> Array:
         """Distributions whose levels are kept by the jobs to come: (n, levels)."""
         logits = np.stack([self.calibration.logits(group) for group in groups])
-        return self._capped(at_logit(combined, logits), bound_log2[:, None])
+        return self._capped(at_logit(by_family, logits), bound_log2[:, None])
 
     def lean(self, combined: Array, calibrated: Array) -> Array:
         """(n,) log2 of the allocation with the least expected wastage; of a wait, the one best guess.
@@ -120,26 +144,19 @@ class TargetModel:
             return np.clip(quantiles, 0.0, self.longest_log2)
         return np.fmin(quantiles, bound_log2) if self.target.capped_at_request else quantiles
 
-    def observe(
-        self, group: int, members: Array, combined: Array, value_log2: float, bound_log2: float = math.nan
-    ) -> None:
-        """Learn from one ended job how good its prediction was. members: (members, levels); combined: (levels,)."""
-        one = np.array([value_log2]), np.array([bound_log2])
-        self.observe_many([group], members[:, None], combined[None], *one)
-
-    def observe_many(
-        self, groups: Sequence[int], members: Array, combined: Array, value_log2: Array, bound_log2: Array
-    ) -> None:
-        """The same for n jobs in the order of their ends: members (m, n, levels), combined (n, levels), value (n,) and
-        bound (n,), NaN for none."""
-        if not len(groups):
+    def observe(self, ended: "Ended") -> None:
+        """Learn from ended jobs, in the order of their ends, how good their predictions were."""
+        if not len(ended.groups):
             return
-        losses, scores = pinball(members, value_log2), logit_of(combined, value_log2).tolist()
-        judges = self.judges(value_log2, bound_log2).tolist()
-        for row, (group, score) in enumerate(zip(groups, scores, strict=True)):
+        value = ended.value_log2
+        losses = pinball(ended.members, value)
+        raw, moved = logit_of(ended.combined, value).tolist(), logit_of(ended.by_family, value).tolist()
+        judges = self.judges(value, ended.bound_log2).tolist()
+        for row, (group, family) in enumerate(zip(ended.groups, ended.families, strict=True)):
             self.weights.observe(group, losses[:, row])
             if judges[row]:
-                self.calibration.observe(group, score)
+                self.families.observe(family, raw[row])
+                self.calibration.observe(group, moved[row])
 
     def observe_failures(self, safe_log2: Array, value_log2: Array, bound_log2: Array, risk: float) -> None:
         """Learn from ended jobs, in the order of their ends, whether the promise is kept: (n,) each, log2."""

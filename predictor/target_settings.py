@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from crowdrun.data.errors import ConfigError
 from crowdrun.predictor.calibration import CalibrationSettings
+from crowdrun.predictor.family_levels import FamilyLevelsSettings
 from crowdrun.predictor.feature_sets import FEATURE_SETS
 from crowdrun.predictor.learners.registry import LEARNERS
 from crowdrun.predictor.settings import PartSettings
@@ -22,6 +23,7 @@ from crowdrun.predictor.weights import WeightsSettings
 PARTS: dict[str, type[PartSettings]] = {
     **{name: learner.settings_type for name, learner in LEARNERS.items()},
     "weights": WeightsSettings,
+    "families": FamilyLevelsSettings,
     "calibration": CalibrationSettings,
 }
 

@@ -1,14 +1,13 @@
 """A history on disk: the keys as JSON, the values as npz; no pickle."""
 
-import json
 from collections import deque
 from pathlib import Path
 
 import numpy as np
 
-from crowdrun.data.errors import ModelError
 from crowdrun.predictor.arrays import load_arrays
-from crowdrun.predictor.history import History, Key, Trail
+from crowdrun.predictor.history import History, Trail
+from crowdrun.predictor.persistence.keys import read_keys, write_keys
 
 KEYS_FILE = "history_keys.json"
 VALUES_FILE = "history.npz"
@@ -17,7 +16,7 @@ VALUES_FILE = "history.npz"
 def save_history(history: History, folder: Path) -> None:
     """Write KEYS_FILE and VALUES_FILE into the folder."""
     trails = list(history.trails.values())
-    (folder / KEYS_FILE).write_text(json.dumps(list(history.trails), separators=(",", ":")), "utf-8")
+    write_keys(folder / KEYS_FILE, history.trails)
     np.savez_compressed(
         folder / VALUES_FILE,
         values=np.array([value for trail in trails for value in trail.recent], dtype=np.float64),
@@ -34,10 +33,7 @@ def load_history(folder: Path) -> History:
     Raises:
         ModelError: a file is missing or cannot be read.
     """
-    try:
-        keys = [_key(key) for key in json.loads((folder / KEYS_FILE).read_text("utf-8"))]
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"cannot read {folder / KEYS_FILE}: {error}; publish the model anew") from error
+    keys = read_keys(folder / KEYS_FILE)
     arrays = load_arrays(folder / VALUES_FILE)
     history = History()
     ends = np.cumsum(arrays["lengths"])
@@ -51,7 +47,3 @@ def load_history(folder: Path) -> History:
             mean=float(arrays["mean"][place]),
         )
     return history
-
-
-def _key(parts: list[object]) -> Key:
-    return tuple(tuple(part) if isinstance(part, list) else part for part in parts)

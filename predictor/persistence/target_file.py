@@ -8,6 +8,7 @@ import numpy as np
 from crowdrun.data.errors import ConfigError, ModelError
 from crowdrun.predictor.arrays import load_arrays
 from crowdrun.predictor.learners.registry import LEARNERS
+from crowdrun.predictor.persistence.families_file import load_families, save_families
 from crowdrun.predictor.persistence.history_file import load_history, save_history
 from crowdrun.predictor.persistence.items_file import load_items, save_items
 from crowdrun.predictor.sizing import RiskBudget
@@ -28,6 +29,7 @@ def save_target(model: TargetModel, folder: Path) -> None:
     (folder / NAMES_FILE).write_text(json.dumps(names), "utf-8")
     save_history(model.history, folder)
     save_items(model.items, folder)
+    save_families(model.families, folder)
     np.savez_compressed(
         folder / RECORD_FILE,
         loss=model.weights.loss,
@@ -64,6 +66,7 @@ def load_target(folder: Path) -> TargetModel:
         budget=RiskBudget(ratio=float(record["risk_ratio"])),
         longest_log2=float(record["longest_log2"]),
     )
+    load_families(model.families, folder)
     model.weights.loss, model.weights.count = record["loss"].astype(np.float64), record["count"].astype(np.float64)
     model.calibration.scores, model.calibration.groups = record["scores"].tolist(), record["groups"].tolist()
     return model

@@ -11,6 +11,7 @@ from crowdrun.predictor.asked import Asked
 from crowdrun.predictor.crowd import Crowd
 from crowdrun.predictor.ensemble import Ensemble, OfTarget, features_of
 from crowdrun.predictor.features import NUMERIC_NAMES
+from crowdrun.predictor.history import FAMILY
 from crowdrun.predictor.quantiles import Array
 from crowdrun.predictor.target_model import TargetModel
 from crowdrun.predictor.target_settings import TargetSettings
@@ -52,7 +53,8 @@ def plainly(model: TargetModel, asked: Sequence[Asked]) -> dict[str, Array]:
         group = [model.target.group(float(features.anchor[0]))]
         members = model.members(features, bound)
         combined = model.combine(members, group)
-        calibrated = model.calibrate(combined, group, bound)
+        by_family = model.by_family(combined, [None if model.target.is_wait else one.keys[FAMILY]])
+        calibrated = model.calibrate(by_family, group, bound)
         safe = model.safe(calibrated, RISK)
         lean = np.fmin(model.lean(combined, calibrated), safe)
         for name, figure in zip(said, (members[:, 0], combined[0], calibrated[0], safe[0], lean[0]), strict=True):

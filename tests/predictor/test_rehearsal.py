@@ -20,7 +20,7 @@ from crowdrun.predictor.quantiles import LEVELS, Array
 from crowdrun.predictor.rehearsal import Rehearsal
 from crowdrun.predictor.replay import Course, follow, groups_of, look
 from crowdrun.predictor.target import TARGETS_BY_NAME
-from crowdrun.predictor.target_model import TargetModel
+from crowdrun.predictor.target_model import Ended, TargetModel
 from crowdrun.predictor.target_settings import TargetSettings
 
 MakeJobs = Callable[..., pd.DataFrame]
@@ -47,19 +47,23 @@ def lived(course: Course, members: Array, risk: float) -> tuple[Array, Array]:
     """Calibrated distributions and safe figures of a service that hears of one event after the other."""
     model, groups = TargetModel(target=MEMORY), groups_of(course, MEMORY).tolist()
     calibrated, safe = np.full(members.shape[1:], np.nan), np.full(len(course), np.nan)
-    combined = calibrated.copy()
+    combined, by_family = calibrated.copy(), calibrated.copy()
     for what, row in events(course.submit_time.tolist(), course.end_time.tolist()):
         if np.isnan(members[0, row, 0]):
             continue
         one, group = slice(row, row + 1), [groups[row]]
         if what == "submit":
             combined[one] = model.combine(members[:, one], group)
-            calibrated[one] = model.calibrate(combined[one], group, course.bound_log2[one])
+            by_family[one] = model.by_family(combined[one], course.families[one].tolist())
+            calibrated[one] = model.calibrate(by_family[one], group, course.bound_log2[one])
             safe[one] = model.safe(calibrated[one], risk)
-        elif not np.isnan(value := course.value_log2[row]):
-            bound = course.bound_log2[one]
-            model.observe(group[0], members[:, row], combined[row], float(value), float(bound[0]))
-            model.observe_failures(safe[one], course.value_log2[one], bound, risk)
+        elif not np.isnan(course.value_log2[row]):
+            ended = Ended(
+                groups=group, families=course.families[one].tolist(), members=members[:, one], combined=combined[one],
+                by_family=by_family[one], value_log2=course.value_log2[one], bound_log2=course.bound_log2[one],
+            )  # fmt: skip
+            model.observe(ended)
+            model.observe_failures(safe[one], ended.value_log2, ended.bound_log2, risk)
     return calibrated, safe
 
 
@@ -79,10 +83,7 @@ def test_looking_more_rarely_ends_with_the_same_record_and_never_looks_ahead(cou
     assert len(rarely.calibration.scores) == len(often.calibration.scores)
     row = 150
     not_ended = ~(course.end_time <= course.submit_time[row])
-    otherwise = Course(
-        submit_time=course.submit_time, end_time=course.end_time, features=course.features,
-        value_log2=np.where(not_ended, course.value_log2 + 3, course.value_log2), bound_log2=course.bound_log2,
-    )  # fmt: skip
+    otherwise = replace(course, value_log2=np.where(not_ended, course.value_log2 + 3, course.value_log2))
     other = follow(otherwise, TargetModel(target=MEMORY), members, 0.05, ends_between_looks=16)
     np.testing.assert_array_equal(other.safe[: row + 1], whole.safe[: row + 1])
 
@@ -98,6 +99,7 @@ def test_a_job_that_needed_more_than_it_asked_for_moves_no_level(course: Course)
     told = [follow(each, model, members, 0.05) for each, model in ((with_them, changed), (without_them, plain))]
     np.testing.assert_array_equal(told[0].safe, told[1].safe)
     assert len(changed.calibration.scores) == len(plain.calibration.scores) > 100
+    assert changed.families.scores == plain.families.scores
     assert changed.budget == plain.budget
     # They still tell which member was nearest.
     assert changed.weights.count.sum() > plain.weights.count.sum()
