@@ -9,6 +9,7 @@ from crowdrun.api.follow import Follower
 from crowdrun.api.live_model import LiveModel
 from crowdrun.api.retrainings import Retrainings
 from crowdrun.api.schedule import Schedule
+from crowdrun.api.together import Together
 from crowdrun.data import store_follow
 from crowdrun.data.errors import RequestError
 from crowdrun.data.job import JobRequest, Recommendation
@@ -32,6 +33,8 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.retrainings = Retrainings(settings)
+        #: For one job of each of many that ask at once.
+        self.together = Together(self)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -82,13 +85,15 @@ class Service:
         until = time.monotonic() + self.settings.time_limit_s
         return self.model.recommend(requests, risk or self.settings.risk, queues, explained=explained, until=until)
 
-    def recommend_now(self, request: JobRequest, risk: float | None, queue: Queue | None) -> Recommendation | None:
-        """`recommend` for one job, in the thread of all connections; None where it would have to wait.
+    def recommend_now(
+        self, requests: Sequence[JobRequest], risk: float | None, queues: Sequence[Queue | None]
+    ) -> list[Recommendation] | None:
+        """`recommend` for a few jobs, in the thread of all connections; None where it would have to wait.
 
         Raises:
             ModelError: no model is loaded.
         """
-        return self.model.recommend_now(request, risk or self.settings.risk, queue)
+        return self.model.recommend_now(requests, risk or self.settings.risk, queues)
 
     def record(self, jobs: Sequence[Mapping[str, Any]]) -> AddReport:
         """Store jobs that ended. The model learns from a few before this returns, from many in the background.

@@ -46,10 +46,8 @@ async def predict(
     jobs, is_many = await BODY.read(request)
     _check_users(caller, {job.user for job in jobs})
     if len(jobs) == 1 and not explain:
-        # One job takes less than handing it to another thread and back, unless the crowd is busy there.
-        answer = service.recommend_now(jobs[0].to_request(), risk, jobs[0].to_queue())
-        if answer is not None:
-            return _answer([answer], is_many)
+        answer = await service.together.ask(jobs[0].to_request(), risk, jobs[0].to_queue())
+        return _answer([answer], is_many)
 
     def recommend() -> Response:
         requests, queues = [job.to_request() for job in jobs], [job.to_queue() for job in jobs]
