@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from crowdrun.api.batches import Batches
 from crowdrun.api.follow import Follower
 from crowdrun.api.live_model import LiveModel
 from crowdrun.api.retrainings import Retrainings
@@ -33,8 +34,8 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.retrainings = Retrainings(settings)
-        #: For one job of each of many that ask at once.
-        self.together = Together(self)
+        #: For one job of each of many that ask at once, and for many jobs of one.
+        self.together, self.batches = Together(self), Batches()
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -68,10 +69,12 @@ class Service:
         queues: Sequence[Queue | None] | None = None,
         *,
         explained: bool = False,
+        until: float | None = None,
     ) -> list[Recommendation]:
         """One recommendation a request, in order, at the service's own risk unless another is given.
 
         queues: what waits and runs as each job is submitted; None where nobody looked.
+        until: when to give up (`end_of_request`); None: when a request that came now would have to.
 
         Raises:
             ModelError: no model is loaded.
@@ -82,8 +85,13 @@ class Service:
             raise RequestError(
                 f"explain is for at most {EXPLAIN_LIMIT} jobs at once, got {len(requests)}; send fewer or leave it out"
             )
-        until = time.monotonic() + self.settings.time_limit_s
-        return self.model.recommend(requests, risk or self.settings.risk, queues, explained=explained, until=until)
+        return self.model.recommend(
+            requests, risk or self.settings.risk, queues, explained=explained, until=until or self.end_of_request()
+        )
+
+    def end_of_request(self) -> float:
+        """When a request that comes now must be answered, seconds of `time.monotonic`."""
+        return time.monotonic() + self.settings.time_limit_s
 
     def recommend_now(
         self, requests: Sequence[JobRequest], risk: float | None, queues: Sequence[Queue | None]

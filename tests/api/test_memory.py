@@ -27,7 +27,9 @@ print(psutil.Process().memory_info().rss / 2**20)
 
 
 def _left_mb(*, few: bool) -> float:
-    output = subprocess.run([sys.executable, "-c", _PROGRAM.format(few=few)], capture_output=True, text=True, check=True)
+    output = subprocess.run(
+        [sys.executable, "-c", _PROGRAM.format(few=few)], capture_output=True, text=True, check=True
+    )
     return float(output.stdout)
 
 
