@@ -62,6 +62,14 @@ class Service:
         """
         return self._follower.get()
 
+    def figures(self, live: LiveModel) -> Mapping[str, Any]:
+        """Target -> how good a model was in its rehearsal, for REST and for pages (`evaluation/model_figures.py`).
+
+        Raises:
+            ModelError: its folder is gone, or cannot be read.
+        """
+        return registry.read_figures(self.settings.models_dir, live.model_id)
+
     def recommend(
         self,
         requests: Sequence[JobRequest],
