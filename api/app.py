@@ -46,7 +46,11 @@ def create_app(settings: Settings) -> FastAPI:
         with service.running():
             yield
 
-    app = FastAPI(title="crowdrun", version=version("crowdrun"), description=DESCRIPTION, lifespan=lifespan)
+    # FastAPI's own pages load their scripts from a public host; /docs is a page of ours.
+    app = FastAPI(
+        title="crowdrun", version=version("crowdrun"), description=DESCRIPTION, lifespan=lifespan, docs_url=None,
+        redoc_url=None,
+    )  # fmt: skip
     app.state.service = service
     app.state.tokens = TokenFile.of(settings)
     # The last one added is the first to see a request.
