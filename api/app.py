@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from crowdrun.api import problems
+from crowdrun.api import memory, problems
 from crowdrun.api.auth import Authentication
 from crowdrun.api.dashboard.mount import PAGES
 from crowdrun.api.limits import BodyLimit
@@ -46,7 +46,11 @@ def create_app(settings: Settings) -> FastAPI:
         with service.running():
             yield
 
-    app = FastAPI(title="crowdrun", version=version("crowdrun"), description=DESCRIPTION, lifespan=lifespan)
+    # FastAPI's own pages load their scripts from a public host; /docs is a page of ours.
+    app = FastAPI(
+        title="crowdrun", version=version("crowdrun"), description=DESCRIPTION, lifespan=lifespan, docs_url=None,
+        redoc_url=None,
+    )  # fmt: skip
     app.state.service = service
     app.state.tokens = TokenFile.of(settings)
     # The last one added is the first to see a request.
@@ -64,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def app_of_worker() -> FastAPI:
     """The same in a process of `crowdrun serve`, which finds its settings in the environment."""
+    memory.keep_few_arenas()
     log_as_json(access=os.environ.get("CROWDRUN_ACCESS_LOG") == "1")
     return create_app(load_settings())
 

@@ -25,12 +25,12 @@ from pydantic import TypeAdapter, ValidationError
 from crowdrun.api.schemas.answers import (
     JobAnswer,
     ModelAnswer,
-    ModelReport,
     ModelsAnswer,
     RetrainingAnswer,
     StoredAnswer,
     UsageReport,
 )
+from crowdrun.api.schemas.model_report import ModelReport
 from crowdrun.api.schemas.recommendation import RecommendationAnswer
 from crowdrun.data.errors import ServiceError
 from crowdrun.data.job import JobRequest

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from crowdrun.api import memory
 from crowdrun.api.background import background
 from crowdrun.api.live_model import LiveModel
 from crowdrun.api.metrics import MODEL_MADE, SWAPS
@@ -93,6 +94,7 @@ class Follower:
             log.error("%s%s", error, kept)
             return
         self._live = live
+        memory.give_back()
         SWAPS.inc()
         MODEL_MADE.set(live.manifest.made_at)
         log.info("model %s is in use", live.model_id)

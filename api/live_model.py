@@ -94,16 +94,19 @@ class LiveModel:
             answers = [self._explain(*one, until) for one in zip(answers, met, strict=True)]
         return [self._for_asker(*one) for one in zip(answers, told, strict=True)]
 
-    def recommend_now(self, request: JobRequest, risk: float, queue: Queue | None) -> Recommendation | None:
-        """`recommend` for one job, or None where that would have to wait for another thread."""
+    def recommend_now(
+        self, requests: Sequence[JobRequest], risk: float, queues: Sequence[Queue | None]
+    ) -> list[Recommendation] | None:
+        """`recommend` for a few jobs, or None where that would have to wait for another thread."""
+        told = [_submitted(request) for request in requests]
+        asked, met = [self._hashed(request) for request in told], [self._hashed_queue(queue) for queue in queues]
         if not self._lock.acquire_now():
             return None
         try:
-            told = _submitted(request)
-            (answer,) = self._crowd.recommend_many([self._hashed(told)], risk, [self._hashed_queue(queue)])
+            answers = self._crowd.recommend_many(asked, risk, met)
         finally:
             self._lock.release()
-        return self._for_asker(answer, told)
+        return [self._for_asker(*one) for one in zip(answers, told, strict=True)]
 
     @contextmanager
     def _within(self, until: float) -> Iterator[None]:

@@ -6,17 +6,18 @@ import struct
 from typing import Any
 
 from starlette.types import Scope
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from crowdrun.api.head_limit import HeadLimitProtocol
 
 _KIND = "uid"
 #: struct ucred: pid, uid, gid.
 _CREDENTIALS = struct.Struct("3i")
 
 
-class PeerProtocol(AutoHTTPProtocol):  # type: ignore[valid-type, misc]
+class PeerProtocol(HeadLimitProtocol):
     """uvicorn's protocol; on a Unix socket the scope's client is `("uid", UID)`, where it would be nothing."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         connection: Any = transport.get_extra_info("socket")
         if connection is not None and connection.family == socket.AF_UNIX:

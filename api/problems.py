@@ -9,6 +9,7 @@ A validation error lists each field that is wrong, its value and what is allowed
 
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from http import HTTPStatus
@@ -116,9 +117,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(CrowdrunError)
     def ours(_: Request, error: CrowdrunError) -> Response:
         status = next(status for kind, status in STATUSES if isinstance(error, kind))
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        # Of who is refused because much is asked the line of the request says enough.
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, BusyError):
             log.warning("%s", error)
-        return problem(status, str(error), headers={"Retry-After": "1"} if isinstance(error, BusyError) else None)
+        return problem(status, str(error), headers=_retry_after(error))
 
     @app.exception_handler(Exception)
     def unexpected(_: Request, error: Exception) -> Response:
@@ -126,6 +128,11 @@ def install(app: FastAPI) -> None:
         del error
         detail = "crowdrun failed on this request; the log of the service says where"
         return problem(500, detail, headers={REQUEST_ID: request_id()})
+
+
+def _retry_after(error: CrowdrunError) -> Mapping[str, str] | None:
+    """In whole seconds, one at least."""
+    return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))} if isinstance(error, BusyError) else None
 
 
 def _detail(error: HTTPException) -> str:

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from crowdrun.api.batches import Batches
 from crowdrun.api.follow import Follower
 from crowdrun.api.live_model import LiveModel
 from crowdrun.api.retrainings import Retrainings
 from crowdrun.api.schedule import Schedule
+from crowdrun.api.together import Together
 from crowdrun.data import store_follow
 from crowdrun.data.errors import RequestError
 from crowdrun.data.job import JobRequest, Recommendation
@@ -32,6 +34,8 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.retrainings = Retrainings(settings)
+        #: For one job of each of many that ask at once, and for many jobs of one.
+        self.together, self.batches = Together(self), Batches()
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -58,6 +62,14 @@ class Service:
         """
         return self._follower.get()
 
+    def figures(self, live: LiveModel) -> Mapping[str, Any]:
+        """Target -> how good a model was in its rehearsal, for REST and for pages (`evaluation/model_figures.py`).
+
+        Raises:
+            ModelError: its folder is gone, or cannot be read.
+        """
+        return registry.read_figures(self.settings.models_dir, live.model_id)
+
     def recommend(
         self,
         requests: Sequence[JobRequest],
@@ -65,10 +77,12 @@ class Service:
         queues: Sequence[Queue | None] | None = None,
         *,
         explained: bool = False,
+        until: float | None = None,
     ) -> list[Recommendation]:
         """One recommendation a request, in order, at the service's own risk unless another is given.
 
         queues: what waits and runs as each job is submitted; None where nobody looked.
+        until: when to give up (`end_of_request`); None: when a request that came now would have to.
 
         Raises:
             ModelError: no model is loaded.
@@ -79,16 +93,23 @@ class Service:
             raise RequestError(
                 f"explain is for at most {EXPLAIN_LIMIT} jobs at once, got {len(requests)}; send fewer or leave it out"
             )
-        until = time.monotonic() + self.settings.time_limit_s
-        return self.model.recommend(requests, risk or self.settings.risk, queues, explained=explained, until=until)
+        return self.model.recommend(
+            requests, risk or self.settings.risk, queues, explained=explained, until=until or self.end_of_request()
+        )
 
-    def recommend_now(self, request: JobRequest, risk: float | None, queue: Queue | None) -> Recommendation | None:
-        """`recommend` for one job, in the thread of all connections; None where it would have to wait.
+    def end_of_request(self) -> float:
+        """When a request that comes now must be answered, seconds of `time.monotonic`."""
+        return time.monotonic() + self.settings.time_limit_s
+
+    def recommend_now(
+        self, requests: Sequence[JobRequest], risk: float | None, queues: Sequence[Queue | None]
+    ) -> list[Recommendation] | None:
+        """`recommend` for a few jobs, in the thread of all connections; None where it would have to wait.
 
         Raises:
             ModelError: no model is loaded.
         """
-        return self.model.recommend_now(request, risk or self.settings.risk, queue)
+        return self.model.recommend_now(requests, risk or self.settings.risk, queues)
 
     def record(self, jobs: Sequence[Mapping[str, Any]]) -> AddReport:
         """Store jobs that ended. The model learns from a few before this returns, from many in the background.

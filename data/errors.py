@@ -63,7 +63,11 @@ class LaunchError(CrowdrunError):
 
 
 class BusyError(CrowdrunError):
-    """There is no time or room for it now; later there may be."""
+    """There is no time or room for it now; in `retry_after_s` seconds there may be."""
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ServiceError(CrowdrunError):

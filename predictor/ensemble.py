@@ -157,7 +157,7 @@ class Said:
 
     def _mix(self) -> None:
         """The members mixed by weight and calibrated; where the request cut one of them, also as if it had not."""
-        self._cut = np.flatnonzero((self._free != self.members).any(axis=2).any(axis=0))
+        self._cut = np.logical_or.reduce(self._free != self.members, axis=(0, 2)).nonzero()[0]
         rows, members = self._state.places, self.members
         if len(self._cut):
             rows = np.concatenate([rows, rows[self._cut]])
@@ -182,7 +182,7 @@ class Said:
 
     def _possible(self, quantiles: Array) -> Array:
         """The least that can be told of a wait is none, the most is what was learnt from."""
-        if not self.target.is_wait.any():
+        if not self.target.any_wait:
             return quantiles
         least = np.where(self.target.is_wait, 0.0, -np.inf)[:, None]
         kept: Array = np.minimum(np.maximum(quantiles, least), self._longest)

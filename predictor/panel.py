@@ -6,6 +6,7 @@ targets go through each call together: first all jobs for the first target, then
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Panel:
 
     @property
     def target_of_row(self) -> NDArray[np.intp]:
-        return np.repeat(np.arange(self.targets), self.jobs)
+        return _targets_of_rows(self.targets, self.jobs)
 
     @property
     def categories(self) -> NDArray[np.int32]:
@@ -57,6 +58,14 @@ class Panel:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
+
+
+@lru_cache(maxsize=16)
+def _targets_of_rows(targets: int, jobs: int) -> NDArray[np.intp]:
+    """Of few sizes, again and again: one job, and the chunks of a batch."""
+    rows = np.repeat(np.arange(targets), jobs)
+    rows.flags.writeable = False
+    return rows
 
 
 def stack(arrays: Sequence[Array]) -> Array:

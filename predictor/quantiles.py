@@ -67,7 +67,7 @@ class Places:
     @classmethod
     def of(cls, x: Array) -> "Places":
         upper, share, beyond = _on_grid(x)
-        outside = np.flatnonzero(beyond > 0)
+        outside = (beyond > 0).nonzero()[0]
         return cls(upper=upper, share=share, outside=outside, beyond=beyond[outside])
 
     def of_rows(self, quantiles: Array) -> Array:
@@ -101,7 +101,7 @@ def _at_own(quantiles: Array, x: Array) -> Array:
     upper, share, beyond = _on_grid(x)
     place = upper + _first_of_row(quantiles)[:, None]
     value = between(quantiles.take(place - 1), quantiles.take(place), share)
-    if beyond.max(initial=0.0) > 0:
+    if np.maximum.reduce(beyond, axis=None) > 0:
         value += slope_beyond(quantiles)[:, None] * np.maximum(beyond, 0)
     return value
 
@@ -116,7 +116,7 @@ def logit_of(quantiles: Array, value: Array) -> Array:
 
     Below the grid it is one unit under the first level; above, it goes on with the slope of `at_logit`.
     """
-    place = (quantiles < value[:, None]).sum(axis=1)
+    place = np.add.reduce(quantiles < value[:, None], axis=1, dtype=np.intp)
     upper = np.minimum(np.maximum(place, 1), len(GRID) - 1)
     flat = upper + _first_of_row(quantiles)
     lower = quantiles.take(flat - 1)
@@ -124,7 +124,7 @@ def logit_of(quantiles: Array, value: Array) -> Array:
     share = np.where(step > 1e-12, rise / np.maximum(step, 1e-12), 1.0)
     result: Array = GRID.take(upper - 1) + np.minimum(np.maximum(share, 0), 1) * _STEPS.take(upper - 1)
     result[place == 0] = GRID[0] - 1.0
-    above = np.flatnonzero(value > quantiles[:, -1])
+    above = (value > quantiles[:, -1]).nonzero()[0]
     if len(above):
         over = quantiles[above]
         result[above] = GRID[-1] + (value[above] - over[:, -1]) / slope_beyond(over)
@@ -137,7 +137,7 @@ def truncate(quantiles: Array, bound: Array) -> Array:
     F(y | y <= b) = F(y) / F(b): the level l of the truncated row is the level l F(b) of the row.
     """
     result = quantiles.copy()
-    rows = np.flatnonzero(bound < quantiles[:, -1])
+    rows = (bound < quantiles[:, -1]).nonzero()[0]
     if not len(rows):
         return result
     reached = expit(logit_of(quantiles[rows], bound[rows]))

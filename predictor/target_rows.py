@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Self
 
 import numpy as np
@@ -59,9 +59,21 @@ class TargetRows:
 
     def to_log2(self, value: Array) -> Array:
         """value: (rows,) or (rows, k)"""
-        offset = _beside(self.offset, value)
-        result: Array = np.log2(np.maximum(value, np.where(offset > 0, 0.0, 1e-3)) + offset)
+        result: Array = np.log2(np.maximum(value, _beside(self._least, value)) + _beside(self.offset, value))
         return result
+
+    @cached_property
+    def _least(self) -> Array:
+        """What has a logarithm."""
+        return np.where(self.offset > 0, 0.0, 1e-3)
+
+    @cached_property
+    def any_whole(self) -> bool:
+        return bool(self.whole.any())
+
+    @cached_property
+    def any_wait(self) -> bool:
+        return bool(self.is_wait.any())
 
     def from_log2(self, value: Array) -> Array:
         """value: (rows,) or (rows, k)"""

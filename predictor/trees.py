@@ -74,7 +74,8 @@ class Walk:
         #: The first node of each target.
         self.first_node = ends[:-1]
         self._unknown_left = any(bool(trees.unknown_left.any()) for trees in targets)
-        self._trees = sum(len(trees.roots) for trees in targets)
+        #: Roots come first.
+        self._roots = np.arange(sum(len(trees.roots) for trees in targets))
 
         def numbered(name: str) -> NDArray[np.intp]:
             parts = [getattr(t, name).astype(np.intp) + at for t, at in zip(targets, self.first_node, strict=True)]
@@ -99,7 +100,7 @@ class Walk:
 
     def leaves(self, numeric: NDArray[np.float32]) -> NDArray[np.intp]:
         """The node in which each row ends, for each tree: numeric (n, targets * columns). Returns (n, trees)."""
-        result = np.empty((len(numeric), self._trees), dtype=np.intp)
+        result = np.empty((len(numeric), len(self._roots)), dtype=np.intp)
         for start in range(0, len(numeric), _ROWS_AT_ONCE):
             block = slice(start, start + _ROWS_AT_ONCE)
             result[block] = self._down(self._known(numeric[block]))
@@ -117,8 +118,8 @@ class Walk:
     def _down(self, values: NDArray[np.float32]) -> NDArray[np.intp]:
         rows, width = values.shape
         flat = values.ravel()
-        arrived = place = np.tile(np.arange(self._trees), rows)
-        first = np.repeat(np.arange(rows) * width, self._trees) if rows > 1 else None
+        arrived = place = self._roots if rows == 1 else np.tile(self._roots, rows)
+        first = np.repeat(np.arange(rows) * width, len(self._roots)) if rows > 1 else None
         walking: NDArray[np.intp] | None = None
         while True:
             for _ in range(_LEVELS_BETWEEN_LOOKS):
@@ -132,7 +133,7 @@ class Walk:
                 arrived = place
             else:
                 arrived[walking] = place
-            moving = np.flatnonzero(self._inner.take(place))
+            moving = self._inner.take(place).nonzero()[0]
             if not len(moving):
                 return self._node.take(arrived).reshape(rows, -1)
             walking = moving if walking is None else walking.take(moving)

@@ -130,6 +130,8 @@ def _environment(settings: Settings, access_log: bool, workers: int) -> Iterator
             # Said also where it is the default: the environment or a file may say otherwise.
             os.environ[setting.variable] = "none" if value is None else str(value)
     os.environ[ACCESS_LOG] = str(int(access_log))
+    # One product of a prediction is too small to share: threads that wait for each other take several times as long.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
     if workers == 1:
         yield
         return

@@ -33,7 +33,7 @@ def model(request: Request, service: SharedService, viewer: CurrentViewer) -> Re
         live = service.model
     except ModelError as error:
         return page(request, "model", trouble=str(error), models=_models(folder))
-    figures = {name: one for name, one in registry.read_figures(folder, live.model_id).items() if one["judged"]}
+    figures = {name: one for name, one in service.figures(live).items() if one["judged"]}
     return page(
         request, "model", trouble=None, models=_models(folder), model_id=live.model_id, manifest=live.manifest,
         since=registry.current_since(folder), loading=_loading(service, live.model_id), figures=figures,

@@ -1,5 +1,5 @@
 """The parts of the dashboard, each with its router."""
 
-from crowdrun.api.dashboard import access, assets, jobs, model, overview, try_it
+from crowdrun.api.dashboard import access, assets, docs, jobs, model, overview, try_it
 
-PAGES = (access, assets, overview, try_it, model, jobs)
+PAGES = (access, assets, overview, try_it, model, jobs, docs)

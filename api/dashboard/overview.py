@@ -17,7 +17,6 @@ from crowdrun.data.errors import ModelError
 from crowdrun.data.store import JobStore
 from crowdrun.data.stretches import DAY_S
 from crowdrun.data.usage import OTHER, Row, Usage, newest_end
-from crowdrun.predictor.persistence import registry
 
 router = APIRouter(prefix="/dashboard", include_in_schema=False, route_class=PageRoute)
 
@@ -69,7 +68,7 @@ def _saved(service: Service, viewer: Viewer) -> Mapping[str, Any] | None:
     if viewer.user is not None:
         return None
     try:
-        figures = registry.read_figures(service.settings.models_dir, service.model.model_id)
+        figures = service.figures(service.model)
     except ModelError:
         return None
     saved: Mapping[str, Any] | None = figures.get("mem_mb", {}).get("savings")

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from crowdrun.api.auth import Caller
 from crowdrun.api.bodies import OneOrMany
+from crowdrun.api.live_model import ANSWER_CHUNK
 from crowdrun.api.metrics import ABSTAINED, PREDICTED
 from crowdrun.api.problems import RESPONSES
 from crowdrun.api.routes.shared import SharedService, Submitter, json_answer
@@ -21,6 +22,8 @@ from crowdrun.data.job import Recommendation
 router = APIRouter(prefix="/v1", tags=["predict"], responses=RESPONSES)
 
 BODY = OneOrMany(AskedBody)
+#: An explained job takes as long as so many others.
+EXPLAINED_AS = 10
 _EXAMPLE = {"user": "ada", "job_name": "resnet-7", "req_mem_mb": 65536, "req_cpus": 8, "timelimit_s": 7200}
 
 Risk = Annotated[
@@ -43,19 +46,21 @@ async def predict(
     request: Request, service: SharedService, caller: Submitter, risk: Risk = None, explain: Explain = False
 ) -> Response:
     """Recommend for one job (an object) or up to 10,000 (a list; the answers come in the same order)."""
+    until = service.end_of_request()
     jobs, is_many = await BODY.read(request)
     _check_users(caller, {job.user for job in jobs})
     if len(jobs) == 1 and not explain:
-        # One job takes less than handing it to another thread and back, unless the crowd is busy there.
-        answer = service.recommend_now(jobs[0].to_request(), risk, jobs[0].to_queue())
-        if answer is not None:
-            return _answer([answer], is_many)
+        answer = await service.together.ask(jobs[0].to_request(), risk, jobs[0].to_queue())
+        return _answer([answer], is_many)
 
     def recommend() -> Response:
         requests, queues = [job.to_request() for job in jobs], [job.to_queue() for job in jobs]
-        return _answer(service.recommend(requests, risk, queues, explained=explain), is_many)
+        return _answer(service.recommend(requests, risk, queues, explained=explain, until=until), is_many)
 
-    return await run_in_threadpool(recommend)
+    if len(jobs) <= ANSWER_CHUNK and not explain:
+        return await run_in_threadpool(recommend)
+    async with service.batches.turn(len(jobs) * (EXPLAINED_AS if explain else 1), until):
+        return await run_in_threadpool(recommend)
 
 
 def _answer(recommendations: list[Recommendation], is_many: bool) -> Response:

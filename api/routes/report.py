@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query
 
 from crowdrun.api.problems import RESPONSES
 from crowdrun.api.routes.shared import Operator, SharedService
-from crowdrun.api.schemas.answers import ModelReport, UsageReport, UsageRow
+from crowdrun.api.schemas.answers import UsageReport, UsageRow
+from crowdrun.api.schemas.model_report import ModelReport
 from crowdrun.data.usage import Usage
 
 router = APIRouter(prefix="/v1/report", tags=["report"], responses=RESPONSES)
@@ -29,10 +30,13 @@ def usage(service: SharedService, _: Operator, by: By = "user", since: Since = N
 
 @router.get("/model")
 def model(service: SharedService, _: Operator) -> ModelReport:
-    """The figures of the model in use, from the jobs that judged it: by target, and what it was published for."""
+    """The figures of the model in use, on jobs that it had not seen: by target, and what it was published for.
+
+    They are those that the page Model of the dashboard shows.
+    """
     live = service.model
     summary = live.manifest.summary
     return ModelReport(
         id=live.model_id, made=live.manifest.made, jobs=summary.get("jobs"), targets=summary.get("targets", {}),
-        retraining=summary.get("retraining", {}),
+        figures=service.figures(live), retraining=summary.get("retraining", {}),
     )  # fmt: skip

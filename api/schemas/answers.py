@@ -98,13 +98,3 @@ class UsageReport(BaseModel):
     total: UsageRow
     groups: int = Field(description="how many rows there are in all")
     rows: Sequence[UsageRow] = Field(description="most GB·h wasted first")
-
-
-class ModelReport(BaseModel):
-    """How good the model in use is."""
-
-    id: str
-    made: str
-    jobs: int | None = Field(description="that it learnt from")
-    targets: Mapping[str, Any] = Field(description="target -> its figures where it was judged")
-    retraining: Mapping[str, Any] = Field(description="what it beat, by how much")

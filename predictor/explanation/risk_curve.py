@@ -111,7 +111,7 @@ def _followed(target: TargetRows, survival: _Survival, free: Array, bound_log2: 
     # Where either distribution has points, and at the request.
     places = np.concatenate([_HALF_OF_PLACES.of_rows(survival.given), free[:, ::2], bound_log2[:, None]], axis=1)
     places.sort(axis=1)
-    edges, counts = bound_log2, target.whole.any()
+    edges, counts = bound_log2, target.any_whole
     if counts:
         numbers = _numbers(target.from_log2(free), places.shape[1])
         # A count is exceeded when the need rounds to more.
@@ -121,7 +121,7 @@ def _followed(target: TargetRows, survival: _Survival, free: Array, bound_log2: 
     if counts:
         values = np.where(target.whole[:, None], numbers, values)
     new = np.ones(places.shape, dtype=np.bool_)
-    new[:, 1:] = places[:, 1:] > places[:, :-1]
+    np.greater(places[:, 1:], places[:, :-1], out=new[:, 1:])
     # Places that differ, and values that do not: a step may be among them.
     steps = ((values[:, 1:] == values[:, :-1]) & new[:, 1:]).any(axis=1) & ~target.whole
     told = zip(values.tolist(), risks.tolist(), new.tolist(), target.whole.tolist(), steps.tolist(), strict=True)

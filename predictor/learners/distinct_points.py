@@ -29,6 +29,9 @@ class DistinctPoints:
     @classmethod
     def of(cls, points: Points) -> Self:
         """points: (n, columns)"""
+        if not points.shape[1]:
+            # Nothing that varies: all are one.
+            return cls(_product(points[:1]), np.zeros(len(points), dtype=np.intp))
         row = np.dtype((np.void, points.shape[1] * points.itemsize))
         as_bytes = np.ascontiguousarray(points).view(row).ravel()
         _, first, which = np.unique(as_bytes, return_index=True, return_inverse=True)

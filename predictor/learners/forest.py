@@ -94,13 +94,13 @@ class _Forests(Joint):
     def predict(self, panel: Panel) -> Array:
         cdf, grid = self._mean_cdf(panel), self._grid.ravel()
         # The first grid point at which the CDF reaches the level, with the share of the step below it.
-        place = (cdf[:, None, :] < LEVELS[:, None]).sum(axis=2)
+        place = np.add.reduce(cdf[:, None, :] < LEVELS[:, None], axis=2, dtype=np.intp)
         upper = np.minimum(place, self._points - 1)
         lower = np.maximum(upper - 1, 0)
         first = self._points * np.arange(len(cdf))[:, None]
         below = cdf.take(lower + first)
         step = cdf.take(upper + first) - below
-        share = np.where(step > 0, (LEVELS - below) / np.where(step > 0, step, 1), 1.0)
+        share = np.divide(LEVELS - below, step, out=np.ones_like(step), where=step > 0)
         first = (self._points * panel.target_of_row)[:, None]
         return between(grid.take(lower + first), grid.take(upper + first), np.minimum(np.maximum(share, 0), 1))
 
@@ -109,8 +109,9 @@ class _Forests(Joint):
         leaves = self._walk.leaves(panel.by_job(_complete(panel.features.numeric[:, : self._width])))
         result = np.ones((panel.targets, panel.jobs, self._points))
         for place, (part, first, cdf) in enumerate(self._parts):
-            mean = cdf.take(leaves[:, part] - first, axis=0).mean(axis=1, dtype=np.float64)
-            result[place, :, : cdf.shape[1]] = mean
+            of_trees = cdf.take(leaves[:, part] - first, axis=0)
+            total = np.add.reduce(of_trees, axis=1, dtype=np.float64)
+            result[place, :, : cdf.shape[1]] = total / of_trees.shape[1]
         return result.reshape(len(panel), self._points)
 
 

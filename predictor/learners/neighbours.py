@@ -75,14 +75,14 @@ class Neighbours(Learner):
         return self.blocks(scaled, features.categories)
 
     def blocks(self, scaled: Array, categories: NDArray[np.int32]) -> list[Points]:
-        """The points of n jobs in two blocks of columns: what jobs have in common, and the queue that each met.
+        """The points of n jobs in blocks of columns: what they asked for and what is known of jobs like them, who they
+        are (which a log of thousands of jobs repeats again and again), and the queue that each met.
 
         scaled: (n, all columns); categories: (n, len(CATEGORY_NAMES)).
         """
         columns, first = self._scaling.columns, self._first_of_queue
         words = self._words.take(categories + _OFFSETS, axis=0).reshape(len(scaled), _POINT_SIZE)
-        numeric = scaled.take(columns[:first], axis=1)
-        blocks = [np.concatenate([numeric, words], axis=1, dtype=np.float32, casting="same_kind")]
+        blocks = [scaled.take(columns[:first], axis=1).astype(np.float32), words]
         return blocks if first == len(columns) else [*blocks, scaled.take(columns[first:], axis=1).astype(np.float32)]
 
     @property
@@ -104,9 +104,8 @@ class Neighbours(Learner):
         return result
 
     def save(self, folder: Path) -> None:
-        common, *queue = (known.points for known in self._memory)
-        first = self._first_of_queue
-        points = np.hstack([common[:, :first], *queue, common[:, first:]])
+        numeric, words, *queue = (known.points for known in self._memory)
+        points = np.hstack([numeric, *queue, words])
         np.savez(folder / "neighbours.npz", points=points, target=self._target, **self._scaling.arrays())  # type: ignore[arg-type]
 
     @classmethod
@@ -116,7 +115,7 @@ class Neighbours(Learner):
         learner._scaling = Scaling.from_arrays(arrays)
         points, first, end = arrays["points"].astype(np.float32), learner._first_of_queue, len(learner._scaling.columns)
         queue = [points[:, first:end]] if first < end else []
-        learner._remember([np.delete(points, slice(first, end), axis=1), *queue], arrays["target"].astype(np.float64))
+        learner._remember([points[:, :first], points[:, end:], *queue], arrays["target"].astype(np.float64))
         return learner
 
 
@@ -153,10 +152,10 @@ def _smallest(distance: NDArray[np.float32], count: int) -> NDArray[np.intp]:
     if groups < count:
         return distance.argpartition(count - 1, axis=1)[:, :count]
     # The smallest of so many groups are so many values: the last of them bounds the smallest overall.
-    least = distance[:, : groups * _GROUP].reshape(rows, groups, _GROUP).min(axis=2)
+    least = np.minimum.reduce(distance[:, : groups * _GROUP].reshape(rows, groups, _GROUP), axis=2)
     bound = np.partition(least, count - 1, axis=1)[:, count - 1]
     result = np.empty((rows, count), dtype=np.intp)
     for row, (here, largest) in enumerate(zip(distance, bound, strict=True)):
-        near = np.flatnonzero(here <= largest)
+        near = (here <= largest).nonzero()[0]
         result[row] = near.take(here.take(near).argpartition(count - 1)[:count])
     return result

@@ -105,7 +105,8 @@ def _columns(statistic: str) -> NDArray[np.intp]:
     return np.array([NUMERIC_NAMES.index(f"{statistic} ({relation})") for relation in RELATIONS])
 
 
-_STATISTICS = tuple(_columns(name) for name in ("count", "highest", "p90", "median", "lowest"))
+#: (5, relations)
+_STATISTICS = np.stack([_columns(name) for name in ("count", "highest", "p90", "median", "lowest")])
 _RELATION = NUMERIC_NAMES.index("anchor_relation")
 _ITEM = [NUMERIC_NAMES.index(name) for name in ("item_value", "item_spread", "item_near")]
 
@@ -137,8 +138,9 @@ class _Margins:
 def _families(features: Features) -> _Margins:
     numeric = features.numeric
     relation = numeric[:, _RELATION].astype(np.intp)
-    rows, reach = np.arange(len(features)), np.minimum(relation, len(RELATIONS) - 1)
-    known, highest, p90, median, lowest = (_known_or_0(numeric[rows, columns[reach]]) for columns in _STATISTICS)
+    reach = np.minimum(relation, len(RELATIONS) - 1)
+    places = _STATISTICS.take(reach, axis=1) + np.arange(0, numeric.size, numeric.shape[1])
+    known, highest, p90, median, lowest = _known_or_0(numeric.take(places))
     family = relation <= LAST_OF_FAMILY
     values = np.maximum(np.exp2(known) - 1, LENT_VALUES)
     least = SMALLEST_SPREAD_LOG2 + LENT_SPREAD_LOG2 * LENT_VALUES / values**2
@@ -160,4 +162,6 @@ def _items(features: Features) -> _Margins:
 
 
 def _known_or_0(values: NDArray[np.float32]) -> Array:
-    return np.where(np.isnan(values), 0.0, values.astype(np.float64))
+    result = values.astype(np.float64)
+    result[np.isnan(result)] = 0.0
+    return result

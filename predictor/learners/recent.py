@@ -70,10 +70,11 @@ _RELATION = NUMERIC_NAMES.index("anchor_relation")
 def _closest(features: Features) -> tuple[np.ndarray, np.ndarray, Array]:
     """The closest relation (len(RELATIONS) for none), its class of count, and the guess, relative to the anchor."""
     relation = features.numeric[:, _RELATION].astype(np.intp)
-    rows = np.arange(len(features))
+    numeric = features.numeric
     reach = np.minimum(relation, len(RELATIONS) - 1)
-    count = COUNT_EDGES.searchsorted(features.numeric[rows, _COUNT[reach]])
-    guess = features.numeric[rows, _HIGHEST[reach]].astype(np.float64)
+    first = np.arange(0, numeric.size, numeric.shape[1])
+    count = COUNT_EDGES.searchsorted(numeric.take(_COUNT.take(reach) + first))
+    guess = numeric.take(_HIGHEST.take(reach) + first).astype(np.float64)
     guess[np.isnan(guess)] = 0.0
     return relation, count, guess
 

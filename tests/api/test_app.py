@@ -79,4 +79,12 @@ def test_the_openapi_document_describes_every_field_and_has_examples(service: ht
         assert schemas[name]["additionalProperties"] is False
         assert all(field["description"] for field in schemas[name]["properties"].values())
     assert "HTTPValidationError" not in schemas
-    assert service.get("/docs").status_code == 200
+    shown = service.get("/docs")
+    assert shown.status_code == 200
+    assert shown.headers["content-security-policy"].startswith("default-src 'none'; ")
+    for path, operations in document["paths"].items():
+        for method in operations:
+            assert f"{method.upper()} {path}</code>" in shown.text
+    for name in schemas:
+        assert f'id="schema-{name}"' in shown.text
+    assert service.get("/redoc").status_code == 404

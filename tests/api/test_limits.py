@@ -9,7 +9,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from crowdrun.api.client import Client, Patience
 from crowdrun.api.live_model import ANSWER_CHUNK, LiveModel
+from crowdrun.data.job import JobRequest
 from crowdrun.data.settings import Settings
 from tests.api.conftest import serving
 
@@ -64,6 +66,31 @@ def test_a_batch_gives_up_when_its_time_is_over(hasty: httpx.Client, monkeypatch
         parts = len(began)
         time.sleep(1.5)
     assert parts < 5000 / ANSWER_CHUNK / 2
+
+
+def test_a_batch_that_cannot_be_done_in_time_is_refused_at_once_and_a_client_comes_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = LiveModel._within
+
+    def within(self: LiveModel, until: float) -> object:
+        time.sleep(0.15)
+        return slow(self, until)
+
+    monkeypatch.setattr(LiveModel, "_within", within)
+    batch = [JOB] * (2 * ANSWER_CHUNK)
+    with serving(replace(settings, time_limit_s=1.5)) as client, ThreadPoolExecutor(8) as pool:
+        # From the first one the pace is known.
+        assert client.post("/v1/predict", json=batch).status_code == 200
+        answers = list(pool.map(lambda _: client.post("/v1/predict", json=batch), range(8)))
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert refused
+        assert len(refused) < len(answers)
+        assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+        assert "try again later" in refused[0].json()["detail"]
+        with Client(str(client.base_url), patience=Patience(attempts=20, retry_reserve=100)) as patient:
+            every = list(pool.map(lambda _: patient.predict_many([JobRequest(user="user1")] * len(batch)), range(3)))
+    assert [len(told) for told in every] == [len(batch)] * 3
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(hasty: httpx.Client) -> None:

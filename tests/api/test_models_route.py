@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import httpx
 
+from crowdrun.api.dashboard import words
 from crowdrun.api.retrainings import Retrainings
 from crowdrun.data.roles import Role
 from crowdrun.data.settings import Settings
@@ -106,6 +107,25 @@ def test_waste_is_told_by_user_account_and_partition(service: httpx.Client) -> N
 def test_the_model_report_has_its_figures(service: httpx.Client) -> None:
     told = service.get("/v1/report/model").json()
     assert told["targets"]["mem_mb"]["pinball_log2"] > 0
+    memory = told["figures"]["mem_mb"]
+    assert memory["judged"] > 0
+    assert memory["savings"]["ways"]["safe"]["waste_gbh"] < memory["savings"]["ways"]["request"]["waste_gbh"]
+
+
+def test_the_model_report_says_what_the_page_shows(service: httpx.Client) -> None:
+    figures = service.get("/v1/report/model").json()["figures"]
+    shown = service.get("/dashboard/model").text
+    for one in figures.values():
+        (watched,) = (level["value"] for level in one["coverage"] if level["level"] == 0.95)
+        assert f'<dd class="figure">{words.FILTERS["share"](watched)}</dd>' in shown
+        for loss in one["pinball"].values():
+            assert f"{loss:.4f}" in shown
+
+
+def test_a_model_that_was_published_without_figures_has_none_in_its_report(settings: Settings, crowd: Crowd) -> None:
+    registry.publish(Crowd(crowd.models, crowd.abstained, crowd.summary), settings.models_dir)
+    with serving(settings) as client:
+        assert client.get("/v1/report/model").json()["figures"] == {}
 
 
 def test_with_the_role_submit_the_models_figures_are_not_shown(settings: Settings) -> None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from crowdrun.api.client import Client
+from crowdrun.api.commands.serve import _environment
 from crowdrun.api.commands.token import command as token
 from crowdrun.api.listen import listen_on_path
 from crowdrun.api.tokens import TokenFile
@@ -128,6 +130,22 @@ def test_no_request_is_dropped_while_it_stops(settings: Settings, tmp_path: Path
             assert connection.recv(20).startswith(b"HTTP/1.1 200")
             connection.close()
         assert process.wait(30) == 0
+
+
+def test_the_products_of_a_prediction_are_not_shared_out_to_threads(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(variable, raising=False)
+    before = dict(os.environ)
+    program = "import numpy, threadpoolctl; print([p['num_threads'] for p in threadpoolctl.threadpool_info()])"
+    try:
+        with _environment(settings, access_log=False, workers=1):
+            told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    assert told.strip() == "[1]"
 
 
 def test_without_tokens_and_trust_it_says_that_nobody_is_let_in(settings: Settings, tmp_path: Path) -> None:

@@ -54,6 +54,19 @@ def told_by_rest(service: httpx.Client, risk: float) -> Mapping[str, Any]:
     return predictions
 
 
+def test_what_may_be_asked_over_rest_is_told_without_a_word_to_another_host(page: Page) -> None:
+    page.goto("/docs")
+    page.get_by_role("link", name="POST /v1/predict").click()
+    section = page.locator("#post-v1-predict")
+    expect(section.get_by_text("Recommend for one job (an object)")).to_be_visible()
+    section.get_by_text("Answers", exact=True).click()
+    expect(section.get_by_text("a field cannot be used")).to_be_visible()
+    page.locator("#schema-AskedBody summary").click()
+    expect(page.locator("#schema-AskedBody").get_by_text("req_mem_mb")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.locator("script").count() == 0
+
+
 def test_every_page_opens_by_its_link_and_nothing_hangs_over_the_edge(page: Page) -> None:
     page.goto("/")
     for title, heading in (

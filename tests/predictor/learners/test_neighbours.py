@@ -34,8 +34,8 @@ def test_a_prediction_is_that_of_a_plain_search_whatever_was_learnt_online(remem
     for start in range(500, 800, 20):
         learner.update(lesson.features.rows(slice(start, start + 20)), lesson.target[start : start + 20])
     newest = slice(max(0, 800 - remembered), 800)
-    (points,) = learner._blocks(lesson.features.rows(newest))
-    (asked,) = learner._blocks(lesson.features.rows(slice(800, 850)))
+    points = np.hstack(learner._blocks(lesson.features.rows(newest)))
+    asked = np.hstack(learner._blocks(lesson.features.rows(slice(800, 850))))
     expected = plainly(points, lesson.target[newest], asked, 20)
     np.testing.assert_allclose(learner.predict(lesson.features.rows(slice(800, 850))), expected, atol=1e-6)
 
@@ -45,8 +45,8 @@ def test_jobs_that_look_the_same_count_each(lesson: Any, tmp_path: Path) -> None
     learner = Neighbours(settings=NeighboursSettings(neighbours=30))
     target = np.repeat(lesson.target[:600], 3)
     learner.fit(repeated(lesson.features.rows(slice(600)), 3), target)
-    (points,) = learner._blocks(repeated(lesson.features.rows(slice(600)), 3))
-    (asked,) = learner._blocks(lesson.features.rows(slice(600, 640)))
+    points = np.hstack(learner._blocks(repeated(lesson.features.rows(slice(600)), 3)))
+    asked = np.hstack(learner._blocks(lesson.features.rows(slice(600, 640))))
     expected = plainly(points, target, asked, 30)
     np.testing.assert_allclose(learner.predict(lesson.features.rows(slice(600, 640))), expected, atol=1e-6)
     learner.save(tmp_path)
