@@ -15,6 +15,8 @@ from crowdrun.data.errors import BusyError
 PLACES = 4
 #: What an older batch still counts in the pace when another is done.
 _FADE = 0.8
+#: What is expected to take longer than this share of its time is refused: a machine may become busier meanwhile.
+_SHARE_OF_TIME = 0.8
 
 
 class Pace:
@@ -56,7 +58,7 @@ class Batches:
             BusyError: that is too soon, by the pace of the last batches.
         """
         now = time.monotonic()
-        late_s = now + self._pace.seconds(self._jobs + jobs) - until
+        late_s = self._pace.seconds(self._jobs + jobs) - _SHARE_OF_TIME * (until - now)
         if self._jobs and late_s > 0:
             raise BusyError(
                 f"{self._jobs} jobs are to be answered before these {jobs}, which would not be done in time; try again "

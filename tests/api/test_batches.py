@@ -45,11 +45,11 @@ def test_what_cannot_be_done_in_time_is_refused_at_once_and_told_when_there_is_r
         others = [asyncio.ensure_future(_one(batches, 200, 0.01)) for _ in range(10)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError, match="2000 jobs are to be answered before these 200") as refused:
-            await _one(batches, 200, 0, within_s=2.0)
+            await _one(batches, 200, 0, within_s=2.5)
         await asyncio.gather(*others)
         return refused.value
 
-    # 2,200 jobs at 2 ms a job are 4.4 s, of which 2 s may pass.
+    # 2,200 jobs at 2 ms a job are 4.4 s, of which 80% of 2.5 s may pass.
     assert asyncio.run(ask()).retry_after_s == pytest.approx(2.4, rel=0.3)
 
 

@@ -46,16 +46,6 @@ BLOCKS = sh_blocks((ROOT / "README.md").read_text("utf-8"))
 COMMANDS = [command for block in BLOCKS for command in commands(block)]
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with everything of the checkout at its place, where commands may leave files."""
-    folder = tmp_path_factory.mktemp("readme")
-    for entry in ROOT.iterdir():
-        if entry.name not in {".git", "build", "dist"}:
-            (folder / entry.name).symlink_to(entry)
-    return folder
-
-
 def run_script(script: str, folder: Path) -> tuple[int, str]:
     """Exit status and output; whatever the script left running in its process group is ended."""
     environment = {
