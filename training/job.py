@@ -5,6 +5,7 @@ task = "lenet"                             # built in, a module, or the path of 
 ranks = 2
 epochs = 12
 batch_size = 64                            # and the other fields of TrainingOptions
+strategy = "ddp"                           # or a table [strategy]: its name, and what it can be told (docs/training.md)
 [resources]                                # what would be asked for without crowdrun
 mem_mb = 16000
 timelimit_s = 3600
@@ -25,6 +26,7 @@ from crowdrun.data.errors import ConfigError
 from crowdrun.data.job import JobRequest
 from crowdrun.data.task import TrainingOptions
 from crowdrun.training.models.table import BUILT_IN, BuiltIn, task_named
+from crowdrun.training.strategies.settings import StrategySpec, strategy_spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,7 @@ class TaskSpec:
     options: TrainingOptions
     #: The network's name in the log; None is the task's own name.
     model: str | None = None
+    strategy: StrategySpec = field(default_factory=StrategySpec)
 
     @property
     def name(self) -> str:
@@ -127,7 +130,7 @@ def load_job(file: Path, *, work_dir: Path) -> Job:
 
 
 _OPTION_KEYS = frozenset(f.name for f in fields(TrainingOptions)) - {"extra"}
-_JOB_KEYS = frozenset({"name", "task", "model", "ranks", "resources", "options"}) | _OPTION_KEYS
+_JOB_KEYS = frozenset({"name", "task", "model", "ranks", "resources", "options", "strategy"}) | _OPTION_KEYS
 
 
 def _job(table: Mapping[str, Any], file: Path, work_dir: Path) -> Job:
@@ -137,15 +140,17 @@ def _job(table: Mapping[str, Any], file: Path, work_dir: Path) -> Job:
     task, extra = _text(table, "task"), _table(table, "options")
     built_in = task_named(task, extra) if task and task in BUILT_IN else None
     own = {name: table[name] for name in _OPTION_KEYS & table.keys()}
+    if task and built_in:
+        spec = _built_in(task, built_in, own, model)
+    else:
+        spec = TaskSpec(target=_target(task, file), options=TrainingOptions(**own, extra=extra), model=model)
     return Job(
         name=_text(table, "name") or file.stem,
         command=("crowdrun", "run", str(file)),
         work_dir=work_dir,
         ranks=table.get("ranks", 1),
         resources=Resources(**resources),
-        task=_built_in(task, built_in, own, model)
-        if task and built_in
-        else TaskSpec(target=_target(task, file), options=TrainingOptions(**own, extra=extra), model=model),
+        task=replace(spec, strategy=strategy_spec(table.get("strategy", "ddp"))),
     )
 
 
@@ -202,6 +207,7 @@ def with_flags(
     ranks: int | None = None,
     mem_mb: float | None = None,
     timelimit_s: float | None = None,
+    strategy: str | None = None,
 ) -> Job:
     """The job with what the command line says in place of what the file says."""
     resources = replace(
@@ -209,7 +215,18 @@ def with_flags(
         mem_mb=job.resources.mem_mb if mem_mb is None else mem_mb,
         timelimit_s=job.resources.timelimit_s if timelimit_s is None else timelimit_s,
     )
+    if strategy is not None:
+        job = _with_strategy(job, strategy)
     return replace(job, name=name or job.name, ranks=job.ranks if ranks is None else ranks, resources=resources)
+
+
+def _with_strategy(job: Job, name: str) -> Job:
+    """What the file tells the strategy stays, where it is the same one."""
+    if job.task is None:
+        raise ConfigError(f"strategy is {name!r}, but a command trains in its own way; a strategy is for a task")
+    if job.task.strategy.name == name:
+        return job
+    return replace(job, task=replace(job.task, strategy=strategy_spec(name)))
 
 
 def to_request(job: Job, *, submit_time: float) -> JobRequest:

@@ -20,6 +20,7 @@ from crowdrun.training.attempts import Recommend, Record, first_attempt, plan_ru
 from crowdrun.training.job import Job, command_job, load_job, named_job, with_flags
 from crowdrun.training.launch.registry import LAUNCHERS
 from crowdrun.training.models.table import BUILT_IN
+from crowdrun.training.strategies.settings import SETTINGS
 
 SOURCE = "crowdrun run"
 
@@ -30,6 +31,7 @@ SOURCE = "crowdrun run"
 @click.option("--on", "place", type=click.Choice(list(LAUNCHERS)), default="local", show_default=True)
 @click.option("--name", help="The name in the log; the script's or the job file's without it.")
 @click.option("--ranks", type=click.IntRange(min=1), help="Processes; above 1 a command runs under torchrun.")
+@click.option("--strategy", type=click.Choice(list(SETTINGS)), help="How the ranks of a task train; ddp without it.")
 @click.option("--mem-mb", type=float, help="Host memory to ask for, MB, total of the job.")
 @click.option("--time", "time_limit", help="Time limit to ask for, as sbatch's --time.")
 @click.option("--attempts", type=click.IntRange(min=1), default=3, show_default=True, help="Tries when out of memory.")
@@ -43,6 +45,7 @@ def command(
     place: str,
     name: str | None,
     ranks: int | None,
+    strategy: str | None,
     mem_mb: float | None,
     time_limit: str | None,
     attempts: int,
@@ -62,7 +65,9 @@ def command(
     crowdrun run --mem-mb 64000 -- python train.py --epochs 3
     crowdrun run --on slurm --dry-run job.toml
     """
-    asked = with_flags(_job(job), name=name, ranks=ranks, mem_mb=mem_mb, timelimit_s=_seconds(time_limit))
+    asked = with_flags(
+        _job(job), name=name, ranks=ranks, mem_mb=mem_mb, timelimit_s=_seconds(time_limit), strategy=strategy
+    )
     recommend = _nothing if no_predict else _recommender(settings, model_dir or settings.models_dir)
     launcher = LAUNCHERS[place]()
     if dry_run:

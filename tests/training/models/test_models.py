@@ -13,8 +13,8 @@ from crowdrun.data.task import TrainingOptions, TrainingTask
 from crowdrun.training.job import named_job
 from crowdrun.training.models.table import BUILT_IN, task_named
 from crowdrun.training.models.thin_resnet import Segment
+from crowdrun.training.strategies.base import placed
 from crowdrun.training.task_loader import load_task
-from crowdrun.training.trainer import placed
 
 #: Name -> parameters, and what the publication says.
 PUBLISHED = {
