@@ -24,7 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "inspect": ("crowdrun.api.commands.inspect", "Say what a log holds and what can be learnt from it."),
     "ingest": ("crowdrun.api.commands.ingest", "Put a scheduler log into the job history."),
     "backtest": ("crowdrun.api.commands.backtest", "Replay a log in time order and judge the crowd on it."),
-    "bench": ("crowdrun.api.commands.bench", "Compare the crowd with published methods on public logs."),
+    "bench": ("crowdrun.api.commands.bench", "Compare the crowd with published methods, and ways of training."),
     "retrain": ("crowdrun.api.commands.retrain", "Fit the crowd on the job history and publish it."),
     "models": ("crowdrun.api.commands.models", "List, show, activate, roll back and prune published models."),
     "predict": ("crowdrun.api.commands.predict", "Say what a job needs before it is submitted."),

@@ -9,7 +9,7 @@ traces the same functions without running them.
 >>> TrainingOptions(precision="fp8")
 Traceback (most recent call last):
 ...
-crowdrun.data.errors.ConfigError: precision is 'fp8'; it must be one of bf16, fp32
+crowdrun.data.errors.ConfigError: precision is 'fp8'; it must be one of bf16, fp32, fp64
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
 Split = Literal["train", "test"]
-PRECISIONS = ("bf16", "fp32")
+#: How the samples of an epoch are divided over ranks, and how the learning rate follows the batch size.
+DIVISIONS = ("shuffled", "non-overlapping")
+RATE_RULES = ("none", "linear", "sqrt")
+PRECISIONS = ("bf16", "fp32", "fp64")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +42,18 @@ class TrainingOptions:
     #: A name that the task's `optimizer` knows.
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
-    #: fp32, or bf16 under autocast.
+    #: fp32, bf16 under autocast, or fp64, which shows whether two ways of training are the same.
     precision: str = "fp32"
     #: Of the weights and of the order of the samples.
     seed: int = 0
+    #: shuffled: all samples anew each epoch; non-overlapping: each rank keeps to its own part of them.
+    division: str = "shuffled"
+    #: The learning rate for another batch size than `tuned_batch_size`: none, linear or sqrt.
+    rate_rule: str = "none"
+    #: The batch size that `learning_rate` was chosen for.
+    tuned_batch_size: int | None = None
+    #: Steps in which the rate grows to that of the rule.
+    warmup_steps: int = 0
     #: The job file's [options]: whatever else the task wants to know.
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -55,8 +66,15 @@ class TrainingOptions:
             raise ConfigError(f"learning_rate is {self.learning_rate!r}; it must be a number above 0")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ConfigError(f"seed is {self.seed!r}; it must be a whole number of 0 or more")
-        if self.precision not in PRECISIONS:
-            raise ConfigError(f"precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}")
+        for name, least in (("warmup_steps", 0), ("tuned_batch_size", 1)):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise ConfigError(f"{name} is {value!r}; it must be a whole number of {least} or more")
+        for name, allowed in (("precision", PRECISIONS), ("division", DIVISIONS), ("rate_rule", RATE_RULES)):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}")
+        if self.rate_rule != "none" and self.tuned_batch_size is None:
+            raise ConfigError(f"rate_rule is {self.rate_rule!r}, but no tuned_batch_size says from which batch size")
 
 
 class TrainingTask(Protocol):

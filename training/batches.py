@@ -4,7 +4,7 @@
 [([1, 3], 4), ([], 1)]
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ class Share:
     """This rank's part of a global batch, on its device."""
 
     batch: Any
+    #: Of them, that are this rank's own; 0 where the batch is only there to keep step.
     samples: int
     #: Samples of all ranks in this step.
     together: int
@@ -32,41 +33,98 @@ def divide(order: Sequence[int], *, batch_size: int, rank: int, world_size: int)
 
 
 def train_shares(samples: Dataset[Any], options: TrainingOptions, ranks: Ranks, *, epoch: int) -> Iterator[Share]:
-    """The shares of a shuffled epoch; seed and epoch give the order.
+    """The shares of an epoch; seed and epoch give the order. Over all ranks each sample comes exactly once.
 
-    Each sample comes once, but for a last batch with fewer samples than there are ranks, which is left out.
+    A rank that is left without a sample, in a last batch of fewer than there are ranks, gets one of another's to keep
+    step with it: its share then has 0 samples.
     """
-    size = _size(samples)
-    generator = torch.Generator().manual_seed(options.seed * 1_000_003 + epoch)
-    order = torch.randperm(size, generator=generator).tolist()
-    rest = size % options.batch_size
-    return _shares(samples, order[: size - rest] if rest < ranks.world_size else order, options, ranks)
+    batches = DIVISIONS[options.division](_size(samples), options, ranks, epoch)
+    filled = [(share or [0], len(share), together) for share, together in batches]
+    return _shares(samples, filled, options, ranks)
 
 
 def evaluation_shares(samples: Dataset[Any], options: TrainingOptions, ranks: Ranks) -> Iterator[Share]:
     """Each sample once, over all ranks together; a rank may get no share of the last batch."""
-    return _shares(samples, range(_size(samples)), options, ranks)
+    divided = divide(range(_size(samples)), batch_size=options.batch_size, rank=ranks.rank, world_size=ranks.world_size)
+    return _shares(samples, [(share, len(share), together) for share, together in divided if share], options, ranks)
 
 
-def _shares(samples: Dataset[Any], order: Sequence[int], options: TrainingOptions, ranks: Ranks) -> Iterator[Share]:
-    divided = divide(order, batch_size=options.batch_size, rank=ranks.rank, world_size=ranks.world_size)
-    filled = [(share, together) for share, together in divided if share]
+def private_shares(
+    samples: Dataset[Any], options: TrainingOptions, ranks: Ranks, *, epoch: int, parts: Sequence[float]
+) -> Iterator[Share]:
+    """Batches of the samples that this rank keeps for itself: a part of the set in proportion to `parts`.
+
+    Ranks have different numbers of them. A batch is as large as a rank's share of the global one.
+    """
+    ends = [round(_size(samples) * sum(parts[: rank + 1]) / sum(parts)) for rank in range(ranks.world_size)]
+    own = range(ends[ranks.rank - 1] if ranks.rank else 0, ends[ranks.rank])
+    order = [own[place] for place in _order(len(own), options, epoch)]
+    size = max(1, options.batch_size // ranks.world_size)
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    return _shares(samples, [(batch, len(batch), len(batch)) for batch in batches], options, ranks)
+
+
+def _shuffled(size: int, options: TrainingOptions, ranks: Ranks, epoch: int) -> list[tuple[list[int], int]]:
+    """All samples in a new order each epoch, each global batch divided: the same ones with any number of ranks."""
+    order = _order(size, options, epoch)
+    return divide(order, batch_size=options.batch_size, rank=ranks.rank, world_size=ranks.world_size)
+
+
+def _non_overlapping(size: int, options: TrainingOptions, ranks: Ranks, epoch: int) -> list[tuple[list[int], int]]:
+    """Each rank keeps to its own part of the samples, in a new order each epoch: it need not have the others.
+
+    The epoch has as many steps as there are global batches; each takes an equal part of every rank's samples.
+    """
+    steps = -(-size // options.batch_size)
+    mine = _part(range(size), ranks.rank, ranks.world_size)
+    order = [mine[place] for place in _order(len(mine), options, epoch)]
+    lengths = [len(_part(range(size), rank, ranks.world_size)) for rank in range(ranks.world_size)]
+    return [
+        (list(_part(order, step, steps)), sum(len(_part(range(length), step, steps)) for length in lengths))
+        for step in range(steps)
+    ]
+
+
+#: How the samples of an epoch are divided over the ranks.
+DIVISIONS: Mapping[str, Callable[[int, TrainingOptions, Ranks, int], list[tuple[list[int], int]]]] = {
+    "shuffled": _shuffled,
+    "non-overlapping": _non_overlapping,
+}
+
+
+def _part(values: Sequence[int], number: int, of: int) -> Sequence[int]:
+    """
+    >>> [list(_part(range(7), number, 3)) for number in range(3)]
+    [[0, 1], [2, 3], [4, 5, 6]]
+    """
+    return values[len(values) * number // of : len(values) * (number + 1) // of]
+
+
+def _order(size: int, options: TrainingOptions, epoch: int) -> list[int]:
+    generator = torch.Generator().manual_seed(options.seed * 1_000_003 + epoch)
+    return [int(place) for place in torch.randperm(size, generator=generator).tolist()]
+
+
+def _shares(
+    samples: Dataset[Any], divided: Sequence[tuple[list[int], int, int]], options: TrainingOptions, ranks: Ranks
+) -> Iterator[Share]:
     cuda = ranks.device.type == "cuda"
-    loader = DataLoader(samples, batch_sampler=[share for share, _ in filled], pin_memory=cuda)
-    for (share, together), batch in zip(filled, loader, strict=True):
-        yield Share(batch=_to(batch, ranks.device), samples=len(share), together=together)
+    floating = torch.float64 if options.precision == "fp64" else None
+    loader = DataLoader(samples, batch_sampler=[share for share, _, _ in divided], pin_memory=cuda)
+    for (_, own, together), batch in zip(divided, loader, strict=True):
+        yield Share(batch=moved(batch, ranks.device, floating), samples=own, together=together)
 
 
 def _size(samples: Dataset[Any]) -> int:
     return len(cast("Sequence[Any]", samples))
 
 
-def _to(batch: Any, device: torch.device) -> Any:
-    """Moves what torch's default collate makes: tensors in lists, tuples and dictionaries."""
+def moved(batch: Any, device: torch.device, floating: torch.dtype | None) -> Any:
+    """A batch on a device: what torch's default collate makes, its real numbers as `floating` where that is given."""
     if isinstance(batch, torch.Tensor):
-        return batch.to(device, non_blocking=True)
+        return batch.to(device, floating if batch.is_floating_point() else None, non_blocking=True)
     if isinstance(batch, dict):
-        return {key: _to(value, device) for key, value in batch.items()}
+        return {key: moved(value, device, floating) for key, value in batch.items()}
     if isinstance(batch, list | tuple):
-        return [_to(value, device) for value in batch]
+        return [moved(value, device, floating) for value in batch]
     return batch

@@ -1,10 +1,11 @@
 """What is to be run: any command, unchanged, or a training task with its options, read from a `job.toml`.
 
 name = "digits"
-task = "crowdrun.training.models.digits"   # a module, or the path of a Python file beside this one
+task = "lenet"                             # built in, a module, or the path of a Python file beside this one
 ranks = 2
 epochs = 12
 batch_size = 64                            # and the other fields of TrainingOptions
+strategy = "ddp"                           # or a table [strategy]: its name, and what it can be told (docs/training.md)
 [resources]                                # what would be asked for without crowdrun
 mem_mb = 16000
 timelimit_s = 3600
@@ -24,6 +25,8 @@ from typing import Any
 from crowdrun.data.errors import ConfigError
 from crowdrun.data.job import JobRequest
 from crowdrun.data.task import TrainingOptions
+from crowdrun.training.models.table import BUILT_IN, BuiltIn, task_named
+from crowdrun.training.strategies.settings import StrategySpec, strategy_spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,7 @@ class TaskSpec:
     options: TrainingOptions
     #: The network's name in the log; None is the task's own name.
     model: str | None = None
+    strategy: StrategySpec = field(default_factory=StrategySpec)
 
     @property
     def name(self) -> str:
@@ -126,24 +130,43 @@ def load_job(file: Path, *, work_dir: Path) -> Job:
 
 
 _OPTION_KEYS = frozenset(f.name for f in fields(TrainingOptions)) - {"extra"}
-_JOB_KEYS = frozenset({"name", "task", "model", "ranks", "resources", "options"}) | _OPTION_KEYS
+_JOB_KEYS = frozenset({"name", "task", "model", "ranks", "resources", "options", "strategy"}) | _OPTION_KEYS
 
 
 def _job(table: Mapping[str, Any], file: Path, work_dir: Path) -> Job:
     _only(table, _JOB_KEYS, "a job file")
-    resources = _table(table, "resources")
+    resources, model = _table(table, "resources"), _text(table, "model")
     _only(resources, {f.name for f in fields(Resources)}, "[resources]")
-    options = TrainingOptions(
-        **{name: table[name] for name in _OPTION_KEYS & table.keys()}, extra=_table(table, "options")
-    )
+    task, extra = _text(table, "task"), _table(table, "options")
+    built_in = task_named(task, extra) if task and task in BUILT_IN else None
+    own = {name: table[name] for name in _OPTION_KEYS & table.keys()}
+    if task and built_in:
+        spec = _built_in(task, built_in, own, model)
+    else:
+        spec = TaskSpec(target=_target(task, file), options=TrainingOptions(**own, extra=extra), model=model)
     return Job(
         name=_text(table, "name") or file.stem,
         command=("crowdrun", "run", str(file)),
         work_dir=work_dir,
         ranks=table.get("ranks", 1),
         resources=Resources(**resources),
-        task=TaskSpec(target=_target(_text(table, "task"), file), options=options, model=_text(table, "model")),
+        task=replace(spec, strategy=strategy_spec(table.get("strategy", "ddp"))),
     )
+
+
+def _built_in(name: str, task: BuiltIn, own: Mapping[str, Any], model: str | None) -> TaskSpec:
+    options = TrainingOptions(**{**task.training, **own}, extra=task.options)
+    return TaskSpec(target=task.module, options=options, model=model or name)
+
+
+def named_job(name: str, *, work_dir: Path) -> Job:
+    """The job of a built-in task as it is, a row of `models/table.py`.
+
+    >>> named_job("resnet-50", work_dir=Path("/w")).task.options.extra
+    {'depth': 50}
+    """
+    spec = _built_in(name, task_named(name, {}), {}, None)
+    return Job(name=name, command=("crowdrun", "run", name), work_dir=work_dir, task=spec)
 
 
 def _only(table: Mapping[str, Any], allowed: Iterable[str], where: str) -> None:
@@ -184,6 +207,7 @@ def with_flags(
     ranks: int | None = None,
     mem_mb: float | None = None,
     timelimit_s: float | None = None,
+    strategy: str | None = None,
 ) -> Job:
     """The job with what the command line says in place of what the file says."""
     resources = replace(
@@ -191,7 +215,18 @@ def with_flags(
         mem_mb=job.resources.mem_mb if mem_mb is None else mem_mb,
         timelimit_s=job.resources.timelimit_s if timelimit_s is None else timelimit_s,
     )
+    if strategy is not None:
+        job = _with_strategy(job, strategy)
     return replace(job, name=name or job.name, ranks=job.ranks if ranks is None else ranks, resources=resources)
+
+
+def _with_strategy(job: Job, name: str) -> Job:
+    """What the file tells the strategy stays, where it is the same one."""
+    if job.task is None:
+        raise ConfigError(f"strategy is {name!r}, but a command trains in its own way; a strategy is for a task")
+    if job.task.strategy.name == name:
+        return job
+    return replace(job, task=replace(job.task, strategy=strategy_spec(name)))
 
 
 def to_request(job: Job, *, submit_time: float) -> JobRequest:

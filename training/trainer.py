@@ -1,71 +1,57 @@
-"""One epoch over this rank's shares, and the scores of the test set, such that all ranks together do what one would.
-
-DistributedDataParallel averages the gradients of the ranks as if each had the same share. Where the shares differ, by
-one sample at most, each rank weighs its loss with its part of the global batch, so that the step is that of a single
-rank with the whole batch, up to rounding.
-"""
+"""One epoch over this rank's shares, and the scores of the test set, summed up over all ranks."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import Dataset
 
 from crowdrun.data.task import TrainingOptions, TrainingTask
-from crowdrun.training.batches import Share
+from crowdrun.training.batches import evaluation_shares
+from crowdrun.training.learning_rate import LearningRate
 from crowdrun.training.ranks import Ranks
+from crowdrun.training.strategies.base import Setup
+from crowdrun.training.strategies.registry import make_strategy
+from crowdrun.training.strategies.settings import StrategySpec
 
 
 class Trainer:
-    """The model, its optimiser, and its replica on this rank."""
+    """A task and the strategy that trains it, on this rank."""
 
-    def __init__(self, task: TrainingTask, options: TrainingOptions, ranks: Ranks) -> None:
-        self.task, self.options, self.ranks = task, options, ranks
-        self.model = task.model(options).to(ranks.device)
-        self.optimizer = task.optimizer(self.model, options)
-        self.replica = DistributedDataParallel(self.model) if ranks.world_size > 1 else self.model
+    def __init__(self, task: TrainingTask, options: TrainingOptions, ranks: Ranks, spec: StrategySpec) -> None:
+        self.setup = Setup(task=task, options=options, ranks=ranks)
+        self.strategy = make_strategy(spec, self.setup)
+        self._rate = LearningRate(self.strategy.optimizer, options)
 
-    @property
-    def parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.model.parameters())
-
-    def train_epoch(self, shares: Iterable[Share]) -> tuple[int, float]:
+    def train_epoch(self, samples: Dataset[Any], *, epoch: int) -> tuple[int, float]:
         """Samples that all ranks took, and their mean loss."""
-        self.replica.train()
-        samples, loss_sum = 0, 0.0
-        for share in shares:
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = self._loss(share)
-            torch.autograd.backward(loss * (share.samples * self.ranks.world_size / share.together))
-            self.optimizer.step()
-            samples, loss_sum = samples + share.samples, loss_sum + share.samples * loss.item()
-        totals = torch.tensor([samples, loss_sum], dtype=torch.float64, device=self.ranks.device)
-        samples_together, loss_together = self.ranks.sum(totals).tolist()
-        return int(samples_together), loss_together / max(samples_together, 1)
+        seen, loss_sum = 0, 0.0
+        for share in self.strategy.shares(samples, epoch=epoch):
+            self._rate.before_step()
+            loss = self.strategy.step(share)
+            if self.strategy.counts:
+                seen, loss_sum = seen + share.samples, loss_sum + share.samples * loss
+        self.strategy.end_epoch()
+        totals = torch.tensor([seen, loss_sum], dtype=torch.float64, device=self.setup.ranks.device)
+        together, loss_together = self.setup.ranks.sum(totals).tolist()
+        return int(together), loss_together / max(together, 1)
 
     @torch.no_grad()
-    def evaluate(self, shares: Iterable[Share]) -> dict[str, float]:
-        """Mean of each score over the test set."""
-        # Not the replica: ranks may have different numbers of shares, and it would wait for the others.
-        self.model.eval()
+    def evaluate(self, samples: Dataset[Any]) -> tuple[dict[str, float], int]:
+        """Mean of each score over the test set, and the parameters of the model."""
+        model = self.strategy.whole_model()
+        model.eval()
         sums: dict[str, tuple[int, float]] = {}
-        for share in shares:
-            with self._precision():
-                scores = self.task.score(self.model, share.batch)
+        for share in evaluation_shares(samples, self.setup.options, self.setup.ranks):
+            with self.setup.precision():
+                scores = self.setup.task.score(model, share.batch)
             for name, values in scores.items():
                 count, total = sums.get(name, (0, 0.0))
                 sums[name] = count + values.numel(), total + values.double().sum().item()
-        return _means(self.ranks.gather(sums))
-
-    def _loss(self, share: Share) -> Tensor:
-        with self._precision():
-            return self.task.loss(self.replica, share.batch)
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")
+        return _means(self.setup.ranks.gather(sums)), sum(parameter.numel() for parameter in model.parameters())
 
 
-def _means(parts: list[dict[str, tuple[int, float]]]) -> dict[str, float]:
+def _means(parts: Iterable[dict[str, tuple[int, float]]]) -> dict[str, float]:
     """
     >>> _means([{"accuracy": (3, 3.0)}, {"accuracy": (1, 0.0)}, {}])
     {'accuracy': 0.75}

@@ -17,11 +17,12 @@ from torch.distributed.elastic.multiprocessing.errors import record
 
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.task import TrainingOptions, TrainingTask
-from crowdrun.training.batches import evaluation_shares, train_shares
-from crowdrun.training.rank_files import PROGRESS_FILE, RESULT_FILE
+from crowdrun.training.rank_files import DATA_FILE, PROGRESS_FILE, RESULT_FILE
 from crowdrun.training.ranks import Ranks, meet
+from crowdrun.training.strategies.settings import StrategySpec, strategy_spec
 from crowdrun.training.task_loader import load_task
 from crowdrun.training.trainer import Trainer
+from crowdrun.training.wire import sent_bytes
 
 
 @record
@@ -29,39 +30,53 @@ def main(arguments: Sequence[str]) -> None:
     """One rank of an attempt."""
     file = Path(arguments[0])
     spec = json.loads(file.read_text())
-    train(spec["target"], TrainingOptions(**spec["options"]), folder=file.parent, work_dir=Path(spec["work_dir"]))
+    train(
+        spec["target"],
+        TrainingOptions(**spec["options"]),
+        strategy_spec(spec["strategy"]),
+        folder=file.parent,
+        work_dir=Path(spec["work_dir"]),
+    )
 
 
-def train(target: str, options: TrainingOptions, *, folder: Path | None, work_dir: Path) -> dict[str, Any]:
+def train(
+    target: str, options: TrainingOptions, spec: StrategySpec, *, folder: Path | None, work_dir: Path
+) -> dict[str, Any]:
     """Train a task and return what rank 0 reports; it is written into `folder` where there is one."""
     task = load_task(target, work_dir=work_dir)
     with meet() as ranks:
         # In a function of its own: the model that it wraps is gone before the ranks part (see `meet`).
-        return _train(task, target, options, ranks, folder)
+        return _train(task, target, options, spec, ranks, folder)
 
 
 def _train(
-    task: TrainingTask, target: str, options: TrainingOptions, ranks: Ranks, folder: Path | None
+    task: TrainingTask, target: str, options: TrainingOptions, spec: StrategySpec, ranks: Ranks, folder: Path | None
 ) -> dict[str, Any]:
-    torch.manual_seed(options.seed)
-    trainer = Trainer(task, options, ranks)
+    trainer = Trainer(task, options, ranks, spec)
     train_set, test_set = task.data("train", options), task.data("test", options)
-    history = []
+    source = getattr(train_set, "source", None)
+    if source:
+        _tell_source(ranks, folder, source)
+    history, sent_before = [], sent_bytes()
     for epoch in range(options.epochs):
         begun = time.perf_counter()
-        samples, loss = trainer.train_epoch(train_shares(train_set, options, ranks, epoch=epoch))
+        samples, loss = trainer.train_epoch(train_set, epoch=epoch)
         rate = samples / (time.perf_counter() - begun)
         history.append({"epoch": epoch + 1, "loss": loss, "samples_per_s": round(rate, 1)})
         _tell(ranks, folder, {**history[-1], "epochs": options.epochs})
-    scores = trainer.evaluate(evaluation_shares(test_set, options, ranks))
+    sent = sent_bytes() - sent_before
+    scores, parameters = trainer.evaluate(test_set)
+    trainer.strategy.close()
     result = {
         "target": target,
         "options": asdict(options),
-        "parameters": trainer.parameters,
+        "data": source,
+        "strategy": spec.to_table(),
+        "parameters": parameters,
         "device": ranks.device.type,
         "history": history,
         "scores": scores,
-        "ranks": ranks.gather(_footprint(ranks)),
+        "ranks": ranks.gather({**_footprint(ranks), "sent_mb": round(sent / 2**20, 3), **trainer.strategy.report()}),
     }
     if ranks.first and folder:
         write_atomically(folder / RESULT_FILE, json.dumps(result, indent=2).encode())
@@ -70,8 +85,18 @@ def _train(
 
 def alone(target: str, options: TrainingOptions | None = None) -> None:
     """Train a task in this process and print its scores: for the end of a task file, under `__name__ == "__main__"`."""
-    result = train(str(Path(target).absolute()), options or TrainingOptions(), folder=None, work_dir=Path.cwd())
+    result = train(
+        str(Path(target).absolute()), options or TrainingOptions(), StrategySpec(), folder=None, work_dir=Path.cwd()
+    )
     print(json.dumps(result["scores"]))
+
+
+def _tell_source(ranks: Ranks, folder: Path | None, source: str) -> None:
+    if not ranks.first:
+        return
+    print(f"data: {source}", flush=True)
+    if folder:
+        write_atomically(folder / DATA_FILE, source.encode())
 
 
 def _tell(ranks: Ranks, folder: Path | None, line: dict[str, Any]) -> None:
@@ -83,7 +108,7 @@ def _tell(ranks: Ranks, folder: Path | None, line: dict[str, Any]) -> None:
             stream.write(json.dumps(line) + "\n")
 
 
-def _footprint(ranks: Ranks) -> dict[str, float | None]:
+def _footprint(ranks: Ranks) -> dict[str, Any]:
     """High-water marks of this rank, MB."""
     cuda = ranks.device.type == "cuda"
     return {

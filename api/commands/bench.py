@@ -1,9 +1,10 @@
-"""`crowdrun bench`: the crowd beside what others published, on public logs."""
+"""`crowdrun bench`: the crowd beside what others published, on public logs; ways of training beside each other."""
 
 from pathlib import Path
 
 import click
 
+from crowdrun.api.commands.bench_training import compare, depth
 from crowdrun.api.options import settings_options
 from crowdrun.api.progress import progress_bar
 from crowdrun.data.settings import Settings
@@ -14,7 +15,11 @@ from crowdrun.predictor.evaluation.bench.traces import missing
 
 @click.group()
 def command() -> None:
-    """Compare the crowd with what others published, on public logs."""
+    """Compare the crowd with what others published, on public logs, and ways of training on this machine."""
+
+
+command.add_command(compare)
+command.add_command(depth)
 
 
 @command.command()

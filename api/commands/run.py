@@ -17,8 +17,10 @@ from crowdrun.data.settings import Settings
 from crowdrun.data.store_open import open_store, pseudonyms_of
 from crowdrun.data.units import duration_s
 from crowdrun.training.attempts import Recommend, Record, first_attempt, plan_run, run_job
-from crowdrun.training.job import Job, command_job, load_job, with_flags
+from crowdrun.training.job import Job, command_job, load_job, named_job, with_flags
 from crowdrun.training.launch.registry import LAUNCHERS
+from crowdrun.training.models.table import BUILT_IN
+from crowdrun.training.strategies.settings import SETTINGS
 
 SOURCE = "crowdrun run"
 
@@ -29,6 +31,7 @@ SOURCE = "crowdrun run"
 @click.option("--on", "place", type=click.Choice(list(LAUNCHERS)), default="local", show_default=True)
 @click.option("--name", help="The name in the log; the script's or the job file's without it.")
 @click.option("--ranks", type=click.IntRange(min=1), help="Processes; above 1 a command runs under torchrun.")
+@click.option("--strategy", type=click.Choice(list(SETTINGS)), help="How the ranks of a task train; ddp without it.")
 @click.option("--mem-mb", type=float, help="Host memory to ask for, MB, total of the job.")
 @click.option("--time", "time_limit", help="Time limit to ask for, as sbatch's --time.")
 @click.option("--attempts", type=click.IntRange(min=1), default=3, show_default=True, help="Tries when out of memory.")
@@ -42,6 +45,7 @@ def command(
     place: str,
     name: str | None,
     ranks: int | None,
+    strategy: str | None,
     mem_mb: float | None,
     time_limit: str | None,
     attempts: int,
@@ -52,14 +56,18 @@ def command(
 ) -> int:
     """Run a training job with what the crowd recommends, and measure it.
 
-    JOB is the file of a task (job.toml), or any command after --, which runs unchanged. The exit status is the job's.
+    JOB is the file of a task (job.toml), the name of a built-in one, or any command after --, which runs unchanged.
+    The exit status is the job's.
 
     \b
     crowdrun run docs/examples/digits.toml
+    crowdrun run lenet --ranks 2
     crowdrun run --mem-mb 64000 -- python train.py --epochs 3
     crowdrun run --on slurm --dry-run job.toml
     """
-    asked = with_flags(_job(job), name=name, ranks=ranks, mem_mb=mem_mb, timelimit_s=_seconds(time_limit))
+    asked = with_flags(
+        _job(job), name=name, ranks=ranks, mem_mb=mem_mb, timelimit_s=_seconds(time_limit), strategy=strategy
+    )
     recommend = _nothing if no_predict else _recommender(settings, model_dir or settings.models_dir)
     launcher = LAUNCHERS[place]()
     if dry_run:
@@ -85,6 +93,8 @@ def command(
 def _job(words: Sequence[str]) -> Job:
     if len(words) == 1 and words[0].endswith(".toml"):
         return load_job(Path(words[0]), work_dir=Path.cwd())
+    if len(words) == 1 and words[0] in BUILT_IN:
+        return named_job(words[0], work_dir=Path.cwd())
     return command_job(words, work_dir=Path.cwd())
 
 

@@ -1,6 +1,19 @@
-import pytest
+from collections import Counter
 
-from crowdrun.training.batches import divide
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from crowdrun.data.task import DIVISIONS as NAMES
+from crowdrun.data.task import TrainingOptions
+from crowdrun.training.batches import DIVISIONS, divide, private_shares, train_shares
+from crowdrun.training.ranks import Ranks
+
+SAMPLES = TensorDataset(torch.arange(23))
+
+
+def rank(number: int, of: int) -> Ranks:
+    return Ranks(rank=number, world_size=of, device=torch.device("cpu"))
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
@@ -12,3 +25,60 @@ def test_the_shares_of_all_ranks_are_the_global_batches(world_size: int) -> None
         assert sorted(i for share, _ in shares for i in share) == sorted(batch)
         assert {together for _, together in shares} == {len(batch)}
         assert max(len(share) for share, _ in shares) - min(len(share) for share, _ in shares) <= 1
+
+
+@pytest.mark.parametrize("division", NAMES)
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 7, 11, 23, 64])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4, 5])
+def test_each_sample_comes_exactly_once_an_epoch_and_all_ranks_take_as_many_steps(
+    division: str, batch_size: int, world_size: int
+) -> None:
+    options = TrainingOptions(batch_size=batch_size, division=division)
+    ranks = [list(train_shares(SAMPLES, options, rank(n, world_size), epoch=1)) for n in range(world_size)]
+    seen = Counter(int(i) for shares in ranks for share in shares for i in share.batch[0][: share.samples])
+    assert seen == Counter(range(23))
+    assert len({len(shares) for shares in ranks}) == 1
+    for shares in zip(*ranks, strict=True):
+        assert {share.together for share in shares} == {sum(share.samples for share in shares)}
+        assert all(len(share.batch[0]) == max(1, share.samples) for share in shares)
+
+
+def test_an_epoch_has_an_order_of_its_own_which_does_not_depend_on_the_number_of_ranks() -> None:
+    options = TrainingOptions(batch_size=6)
+
+    def batches(epoch: int, of: int) -> list[list[int]]:
+        ranks = [list(train_shares(SAMPLES, options, rank(n, of), epoch=epoch)) for n in range(of)]
+        return [
+            sorted(int(i) for share in shares for i in share.batch[0][: share.samples])
+            for shares in zip(*ranks, strict=True)
+        ]
+
+    assert batches(0, 1) == batches(0, 2) == batches(0, 4)
+    assert batches(0, 1) != batches(1, 1)
+
+
+def test_without_overlap_a_rank_keeps_to_its_own_samples_in_every_epoch() -> None:
+    options = TrainingOptions(batch_size=6, division="non-overlapping")
+    for number in range(3):
+        kept = [
+            {int(i) for share in train_shares(SAMPLES, options, rank(number, 3), epoch=epoch) for i in share.batch[0]}
+            for epoch in range(3)
+        ]
+        assert kept[0] == kept[1] == kept[2] == set(range(23 * number // 3, 23 * (number + 1) // 3))
+
+
+def test_private_samples_are_as_unequal_as_asked_and_nobody_elses() -> None:
+    options = TrainingOptions(batch_size=6)
+    seen = [
+        [
+            int(i)
+            for share in private_shares(SAMPLES, options, rank(n, 2), epoch=0, parts=(3, 1))
+            for i in share.batch[0]
+        ]
+        for n in range(2)
+    ]
+    assert [sorted(own) for own in seen] == [list(range(17)), list(range(17, 23))]
+
+
+def test_every_division_that_an_option_names_is_there() -> None:
+    assert tuple(DIVISIONS) == NAMES

@@ -52,17 +52,19 @@ def test_a_task_file_is_found_beside_the_job_file_and_must_be_there(tmp_path: Pa
     ("text", "said"),
     [
         ("name = 'x'", "there is no task"),
-        ("task = 'm'\nepoch = 3", "epoch is no key of a job file; allowed are batch_size, epochs"),
+        ("task = 'm'\nepoch = 3", "epoch is no key of a job file; allowed are batch_size, division, epochs"),
         ("task = 'm'\n[resources]\nmemory = 3", r"memory is no key of \[resources\]; allowed are account, cpus"),
         ("task = 'm'\nepochs = 0", "epochs is 0; it must be a whole number of 1 or more"),
         ("task = 'm'\nbatch_size = 1.5", "batch_size is 1.5"),
         ("task = 'm'\nlearning_rate = 'high'", "learning_rate is 'high'"),
-        ("task = 'm'\nprecision = 'fp8'", "precision is 'fp8'; it must be one of bf16, fp32"),
+        ("task = 'm'\nprecision = 'fp8'", "precision is 'fp8'; it must be one of bf16, fp32, fp64"),
         ("task = 'm'\nranks = true", "ranks is True"),
         ("task = 'm'\nranks = 3\n[resources]\nnodes = 2", "3 ranks cannot be spread evenly over 2 nodes"),
         ("task = 'm'\n[resources]\nmem_mb = '16G'", "mem_mb is '16G'; it must be a number of 1 or more"),
         ("task = 'm'\n[resources]\ngpus = 0.5", "gpus is 0.5; it must be a whole number"),
         ("task = 'm'\n[resources]\ntimelimit_s = -1", "timelimit_s is -1"),
+        ("task = 'm'\nstrategy = 'magic'", "strategy is 'magic'; it must be one of compressed, ddp"),
+        ("task = 'm'\n[strategy]\nname = 'server'\nbond = 3", "bond is no setting of the strategy server"),
         ("task = 7", "task is 7; it must be a text"),
         ("options = 7\ntask = 'm'", "options is 7; it must be a table"),
         ("task = ", "cannot read the job file"),
@@ -82,6 +84,27 @@ def test_what_the_command_line_says_goes_before_the_file() -> None:
     changed = with_flags(job, name="mine", ranks=4, mem_mb=900.0)
     assert (changed.name, changed.ranks, changed.resources) == ("mine", 4, replace(job.resources, mem_mb=900.0))
     assert with_flags(job) == job
+
+
+def test_a_strategy_is_a_name_or_a_table_and_the_command_line_goes_before_it(tmp_path: Path) -> None:
+    text = "task = 'lenet'\n[strategy]\nname = 'server'\nmode = 'stale-synchronous'\nbound = 5"
+    job = load_job(job_file(tmp_path, text), work_dir=Path("/w"))
+    assert job.task
+    assert job.task.strategy.to_table() == {"name": "server", "mode": "stale-synchronous", "bound": 5}
+    same, other = (with_flags(job, strategy=name).task for name in ("server", "fsdp"))
+    assert same == job.task
+    assert other
+    assert other.strategy.to_table() == {"name": "fsdp"}
+    with pytest.raises(ConfigError, match="a strategy is for a task"):
+        with_flags(command_job(["true"], work_dir=Path("/w")), strategy="ddp")
+
+
+def test_a_built_in_task_comes_with_options_that_the_file_can_change(tmp_path: Path) -> None:
+    file = job_file(tmp_path, "task = 'resnet-18'\nbatch_size = 4\n[options]\nside = 64")
+    task = load_job(file, work_dir=Path("/w")).task
+    assert task
+    assert (task.target, task.model, task.options.batch_size) == ("crowdrun.training.models.resnet", "resnet-18", 4)
+    assert task.options.extra == {"depth": 18, "side": 64}
 
 
 def test_a_command_is_named_after_its_script() -> None:

@@ -23,7 +23,11 @@ def make_folder(attempt: Attempt) -> None:
     try:
         attempt.folder.mkdir(parents=True)
         if attempt.job.task:
-            spec = {**asdict(attempt.job.task), "work_dir": str(attempt.job.work_dir)}
+            spec = {
+                **asdict(attempt.job.task),
+                "strategy": attempt.job.task.strategy.to_table(),
+                "work_dir": str(attempt.job.work_dir),
+            }
             write_atomically(attempt.folder / SPEC_FILE, json.dumps(spec, indent=2, default=str).encode())
     except OSError as error:
         raise LaunchError(f"cannot write {attempt.folder}: {error.strerror}; set --home to a place that can") from error

@@ -1,0 +1,90 @@
+"""`crowdrun bench compare` and `bench depth`: ways of training, measured on this machine."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from crowdrun.api.progress import progress_bar
+from crowdrun.api.training_bench import plot_comparison, show_comparison, show_depth
+from crowdrun.data.durable import write_atomically
+from crowdrun.data.errors import OutputError
+from crowdrun.data.task import TrainingOptions
+from crowdrun.training.bench import compare as comparison
+from crowdrun.training.bench.depth import depth as measured_depth
+from crowdrun.training.bench.launch import Measurement, threads_of
+from crowdrun.training.models.table import BUILT_IN, task_named
+from crowdrun.training.strategies.settings import StrategySpec
+
+_JSON = click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write every figure.")
+
+
+@click.command()
+@click.option("--ranks", type=click.IntRange(min=2), default=2, show_default=True, help="Processes.")
+@click.option("--model", type=click.Choice(list(BUILT_IN)), default="lenet", show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Steps, after 3 to warm up.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Of all ranks together.")
+@click.option(
+    "--strategy", "ways", multiple=True, type=click.Choice(list(comparison.WAYS)),
+    help="One alone, beside the single process; may be repeated.",
+)  # fmt: skip
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Bars in an .svg, .png or .pdf.")
+@_JSON
+def compare(
+    ranks: int,
+    model: str,
+    steps: int,
+    batch_size: int,
+    ways: tuple[str, ...],
+    plot: Path | None,
+    json_file: Path | None,
+) -> None:
+    """Strategies side by side: time of a step, bytes on the wire, memory, and how far they are from one process.
+
+    The same task, seed and samples for all, by plain SGD with momentum.
+    """
+    task = task_named(model, {})
+    plain = Measurement(
+        target=task.module,
+        options=TrainingOptions(batch_size=batch_size, optimizer="sgd", learning_rate=0.05, extra=task.options),
+        strategy=StrategySpec(),
+        ranks=ranks,
+        # As many for all: a rank would have one GPU, whatever the number of ranks.
+        threads=threads_of(ranks),
+        steps=steps,
+        warm_up=3,
+        compare=True,
+    )
+    with progress_bar("compare") as progress:
+        figures = comparison.compare(plain, ways=ways or tuple(comparison.WAYS), progress=progress)
+    show_comparison(figures, Console(highlight=False))
+    if plot:
+        plot_comparison(figures, plot)
+    _write(json_file, {"model": model, "ranks": ranks, "steps": steps, "batch_size": batch_size, **figures})
+
+
+@click.command()
+@click.option("--layers", type=click.IntRange(min=2), default=16_000, show_default=True, help="Convolutions in blocks.")
+@click.option(
+    "--stages", type=click.IntRange(min=1), default=1, show_default=True, help="Of a pipeline; 1: one process."
+)
+@click.option("--steps", type=click.IntRange(min=1), default=3, show_default=True)
+@_JSON
+def depth(layers: int, stages: int, steps: int, json_file: Path | None) -> None:
+    """Train a thin residual network of so many layers, with activation checkpointing."""
+    with progress_bar("depth") as progress:
+        figures = measured_depth(layers, stages=stages, steps=steps, progress=progress)
+    show_depth(figures, Console(highlight=False))
+    _write(json_file, figures)
+
+
+def _write(file: Path | None, figures: Mapping[str, Any]) -> None:
+    if file is None:
+        return
+    try:
+        write_atomically(file.absolute(), json.dumps(figures, indent=1).encode())
+    except OSError as error:
+        raise OutputError(f"cannot write the figures to {file}: {error.strerror}") from error

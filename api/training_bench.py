@@ -1,0 +1,65 @@
+"""What the benches of the runner show: tables on the terminal, plots in a file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from crowdrun.data.errors import OutputError
+
+#: On CPUs, said beside every figure.
+CPU_NOTE = "measured on CPUs that may be shared: the figures show the shape, not what GPUs would take"
+
+
+def show_comparison(figures: Mapping[str, Any], console: Console) -> None:
+    """A row a strategy, and why others are missing."""
+    table = Table()
+    for title in ("strategy", "step", "sent a step and rank", "peak memory of the ranks", "largest difference"):
+        table.add_column(title, justify="left" if title == "strategy" else "right")
+    for name, one in figures["strategies"].items():
+        held = ", ".join(f"{mb:.0f}" for mb in one["peak_mem_mb"])
+        sent = f"{one['bytes_per_step'] / 1000:,.1f} kB"
+        table.add_row(name, f"{one['step_s'] * 1000:.1f} ms", sent, f"{held} MB", f"{one['max_abs_diff']:.1e}")
+    console.print(table)
+    for name, why in figures["skipped"].items():
+        console.print(f"{name}: {why}", markup=False, soft_wrap=True)
+    console.print(CPU_NOTE, markup=False)
+
+
+def plot_comparison(figures: Mapping[str, Any], file: Path) -> None:
+    """Step time, bytes and memory as bars, into an SVG, PNG or PDF.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    names = list(figures["strategies"])
+    shown = {
+        "step, ms": [one["step_s"] * 1000 for one in figures["strategies"].values()],
+        "sent a step and rank, kB": [one["bytes_per_step"] / 1000 for one in figures["strategies"].values()],
+        "peak memory of a rank, MB": [max(one["peak_mem_mb"]) for one in figures["strategies"].values()],
+    }
+    figure = Figure(figsize=(11, 0.3 * len(names) + 1.2), layout="constrained")
+    for axes, (title, values) in zip(figure.subplots(1, 3, sharey=True), shown.items(), strict=True):
+        axes.barh(names, values)
+        axes.set_title(title, fontsize="medium")
+        axes.invert_yaxis()
+    _save(figure, file)
+
+
+def show_depth(figures: Mapping[str, Any], console: Console) -> None:
+    """What a step takes and holds, and how the loss falls."""
+    held = ", ".join(f"{mb:.0f} MB" for mb in figures["peak_mem_mb"])
+    where = "one process" if figures["stages"] == 1 else f"{figures['stages']} pipeline stages"
+    console.print(f"{figures['layers']} layers in {where}: {figures['step_s']:.1f} s a step, peak memory {held}")
+    console.print(f"loss of each step: {', '.join(f'{loss:.4f}' for loss in figures['losses'])}")
+    console.print(CPU_NOTE, markup=False)
+
+
+def _save(figure: Figure, file: Path) -> None:
+    try:
+        figure.savefig(file)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot write the plot to {file}: {error}; name an .svg, .png or .pdf") from error

@@ -1,0 +1,44 @@
+"""`crowdrun bench compare` and `bench depth`, really run, on few steps."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from crowdrun.api.commands.bench import command
+from crowdrun.training.bench.compare import WAYS
+from crowdrun.training.strategies.settings import SETTINGS, strategy_spec
+
+
+def test_strategies_are_compared_and_what_does_not_fit_the_model_says_why(tmp_path: Path) -> None:
+    file, plot = tmp_path / "figures.json", tmp_path / "bars.svg"
+    options = ["--ranks", "2", "--steps", "3", "--model", "digits", "--json", str(file), "--plot", str(plot)]
+    result = CliRunner().invoke(command, ["compare", *options, "--strategy", "ddp", "--strategy", "tensor"])
+    assert result.exit_code == 0, result.output
+    figures = json.loads(file.read_text())
+    single, ddp = figures["strategies"]["single"], figures["strategies"]["ddp"]
+    assert (single["bytes_per_step"], single["max_abs_diff"], len(single["peak_mem_mb"])) == (0, 0.0, 1)
+    assert ddp["bytes_per_step"] == pytest.approx(4 * 14_858, rel=0.1)  # each rank sends half of the floats twice
+    assert ddp["max_abs_diff"] < 1e-5
+    assert ddp["step_s"] > 0
+    assert all(100 < mb < 2000 for mb in ddp["peak_mem_mb"])
+    assert len(ddp["peak_mem_mb"]) == 2
+    assert ddp["losses"] == pytest.approx(single["losses"], abs=1e-5)
+    assert "found no two Linear layers" in figures["skipped"]["tensor"]
+    assert "found no two Linear layers" in result.output.replace("\n", " ")
+    assert "measured on CPUs" in result.output
+    assert plot.read_text().count("<svg") == 1
+
+
+def test_a_deep_network_is_trained_and_its_losses_told(tmp_path: Path) -> None:
+    file = tmp_path / "depth.json"
+    result = CliRunner().invoke(command, ["depth", "--layers", "200", "--stages", "2", "--json", str(file)])
+    assert result.exit_code == 0, result.output
+    figures = json.loads(file.read_text())
+    assert (figures["layers"], len(figures["peak_mem_mb"]), len(figures["losses"])) == (200, 2, 3)
+    assert "200 layers in 2 pipeline stages" in result.output
+
+
+def test_every_strategy_is_among_those_that_are_compared() -> None:
+    assert {strategy_spec(dict(way)).name for way in WAYS.values()} | {"single"} == SETTINGS.keys()

@@ -1,0 +1,116 @@
+"""What the contract suite trains: each strategy with its settings, all in one launch, since starting ranks is slow.
+
+torchrun --nproc-per-node=2 contract.py FOLDER
+"""
+
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crowdrun.data.task import TrainingOptions
+from crowdrun.training.ranks import Ranks, meet
+from crowdrun.training.strategies.settings import strategy_spec
+from crowdrun.training.task_loader import load_task
+from crowdrun.training.trainer import Trainer
+from crowdrun.training.wire import sent_bytes
+
+TASK = str(Path(__file__).with_name("contract_task.py"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One training."""
+
+    strategy: dict[str, Any]
+    #: With so many ranks.
+    ranks: tuple[int, ...] = (2,)
+    options: dict[str, Any] = field(default_factory=dict)
+    epochs: int = 3
+    #: The last rank's loss takes so long, s.
+    slow_s: float = 0.0
+
+    def training_options(self) -> TrainingOptions:
+        plain = {"batch_size": 8, "optimizer": "sgd", "learning_rate": 0.05, "precision": "fp64"}
+        return TrainingOptions(**{**plain, **self.options})
+
+
+#: As many numbers in a gradient as to make what surrounds them on the wire count little; 32 bits each.
+WIDE = {"extra": {"width": 512, "layers": 3}, "precision": "fp32", "learning_rate": 0.01}
+ADAMW = {"optimizer": "adamw", "learning_rate": 1e-3}
+CASES = {
+    "ddp": Case(strategy={"name": "ddp"}, ranks=(2, 4)),
+    "ddp-wide": Case(strategy={"name": "ddp"}, options=WIDE, ranks=(2, 4)),
+    "ddp-non-overlapping": Case(strategy={"name": "ddp"}, options={"division": "non-overlapping"}, ranks=(2, 4)),
+    "fsdp": Case(strategy={"name": "fsdp"}, ranks=(2, 4)),
+    "fsdp-adamw": Case(strategy={"name": "fsdp"}, options=ADAMW),
+    "hsdp": Case(strategy={"name": "hsdp"}, ranks=(4,)),
+    "zero1": Case(strategy={"name": "zero1"}, ranks=(2, 4)),
+    "zero1-adamw": Case(strategy={"name": "zero1"}, options=ADAMW),
+    "tensor": Case(strategy={"name": "tensor"}, ranks=(2, 4)),
+    "tensor-adamw": Case(strategy={"name": "tensor"}, options=ADAMW),
+    "one-bit": Case(strategy={"name": "compressed"}, options=WIDE, ranks=(2, 4), epochs=12),
+    "fp16": Case(strategy={"name": "compressed", "method": "fp16"}, options=WIDE),
+    "bf16": Case(strategy={"name": "compressed", "method": "bf16"}, options=WIDE),
+    "powersgd": Case(strategy={"name": "compressed", "method": "powersgd"}, options=WIDE),
+    "top-k": Case(strategy={"name": "compressed", "method": "top-k"}, options=WIDE, epochs=12),
+    "top-all": Case(strategy={"name": "compressed", "method": "top-k", "share": 1.0}),
+    "hierarchical": Case(strategy={"name": "hierarchical"}, ranks=(4,)),
+    "leader": Case(strategy={"name": "hierarchical", "route": "leader"}, ranks=(2, 4)),
+    "torus": Case(strategy={"name": "hierarchical", "route": "torus"}, ranks=(2, 4)),
+    "local-sgd": Case(strategy={"name": "local-sgd", "period": 2}, ranks=(2, 4)),
+    "federated": Case(strategy={"name": "local-sgd", "private_shares": [0.7, 0.3]}),
+    "server": Case(strategy={"name": "server"}, ranks=(2, 4)),
+    "server-adamw": Case(strategy={"name": "server"}, options=ADAMW),
+    "asynchronous": Case(strategy={"name": "server", "mode": "asynchronous"}, slow_s=0.03),
+    "stale-synchronous": Case(
+        strategy={"name": "server", "mode": "stale-synchronous", "bound": 2},
+        options={"batch_size": 4}, ranks=(2, 4), slow_s=0.03,
+    ),
+    "gpipe": Case(strategy={"name": "pipeline", "schedule": "gpipe"}),
+    "1f1b": Case(strategy={"name": "pipeline", "schedule": "1f1b"}, ranks=(2, 4)),
+    "interleaved": Case(strategy={"name": "pipeline", "schedule": "interleaved"}, ranks=(2, 4)),
+    "zero-bubble": Case(strategy={"name": "pipeline", "schedule": "zero-bubble"}, ranks=(2, 4)),
+    "hybrid": Case(strategy={"name": "hybrid", "pipeline_ranks": 2}, ranks=(4,)),
+}  # fmt: skip
+
+
+def train(case: Case, ranks: Ranks) -> dict[str, Any]:
+    """What this rank saw of a case."""
+    options = case.training_options()
+    task = load_task(TASK, work_dir=Path("/"))
+    os.environ["CONTRACT_SLEEP_S"] = str(case.slow_s if ranks.rank == ranks.world_size - 1 else 0.0)
+    trainer = Trainer(task, options, ranks, strategy_spec(case.strategy))
+    samples, losses, sent = task.data("train", options), [], []
+    for epoch in range(case.epochs):
+        before = sent_bytes()
+        losses.append(trainer.train_epoch(samples, epoch=epoch))
+        sent.append(sent_bytes() - before)
+    scores, parameters = trainer.evaluate(task.data("test", options))
+    weights = {name: value.clone() for name, value in trainer.strategy.weights().items()}
+    trainer.strategy.close()
+    report = dict(trainer.strategy.report())
+    return {
+        "losses": losses, "weights": weights, "scores": scores, "parameters": parameters, "report": report,
+        "sent_bytes": sent[-1],
+    }  # fmt: skip
+
+
+def main(folder: Path, chosen: list[str]) -> None:
+    with meet() as ranks:
+        _train_all(folder, chosen, ranks)
+
+
+def _train_all(folder: Path, chosen: list[str], ranks: Ranks) -> None:
+    for name, case in CASES.items():
+        if ranks.world_size in case.ranks and (not chosen or name in chosen):
+            print(f"rank {ranks.rank}: {name} at {time.perf_counter():.1f} s", flush=True)
+            torch.save(train(case, ranks), folder / f"{name}-{ranks.world_size}-{ranks.rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,94 @@
+"""Where to cut a sequence of layers, such that the slowest stage is as fast as can be.
+
+>>> balanced([1.0, 1.0, 1.0, 5.0, 1.0, 1.0], 3)
+[0, 3, 4, 6]
+"""
+
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+
+from crowdrun.training.strategies.base import Setup
+from crowdrun.training.strategies.micro_batches import inputs_of, to_device
+
+#: Passes of which the fastest counts, after one to warm up.
+PASSES = 2
+
+
+def balanced(costs: Sequence[float], stages: int) -> list[int]:
+    """The first layer of each stage, and the number of layers: no stage is empty.
+
+    The least cost of the slowest stage is found by halving the interval in which it lies; a stage is filled as far
+    as that cost allows.
+    """
+    low, high = max(costs), sum(costs)
+    cuts = _filled(costs, stages, high)
+    for _ in range(60):
+        middle = (low + high) / 2
+        found = _filled(costs, stages, middle)
+        if found[-1] == len(costs):
+            cuts, high = found, middle
+        else:
+            low = middle
+    return cuts
+
+
+def _filled(costs: Sequence[float], stages: int, most: float) -> list[int]:
+    """Cuts with no stage above `most`; the last cut is below the number of layers where that cannot be done."""
+    cuts, layer = [0], 0
+    for left in range(stages - 1, -1, -1):
+        total = 0.0
+        # One layer is left for each stage that follows.
+        while layer < len(costs) - left and (total == 0.0 or total + costs[layer] <= most):
+            total += costs[layer]
+            layer += 1
+        cuts.append(layer)
+    return cuts
+
+
+def costs_s(setup: Setup, layers: Sequence[nn.Module]) -> list[float]:
+    """Time of each layer, forward and back, on one micro-batch of the task's own samples, s."""
+    samples = setup.task.data("train", setup.options)
+    batch = to_device(default_collate([samples[index] for index in range(2)]), setup)
+    state = torch.get_rng_state()
+    try:
+        seen = inputs_of(setup.task, batch)
+        costs, known = [], dict[tuple[object, ...], float]()
+        for layer in layers:
+            # Thousands of equal layers are measured once.
+            kind = (repr(layer), seen.shape)
+            cost, seen = (known[kind], _after(layer, seen)) if kind in known else _timed(layer, seen)
+            known[kind] = cost
+            costs.append(cost)
+        return costs
+    finally:
+        torch.set_rng_state(state)
+
+
+@torch.no_grad()
+def _after(layer: nn.Module, inputs: Tensor) -> Tensor:
+    out: Tensor = layer.eval()(inputs)
+    layer.train()
+    return out
+
+
+def _timed(layer: nn.Module, inputs: Tensor) -> tuple[float, Tensor]:
+    best, out = float("inf"), inputs
+    buffers = {name: value.clone() for name, value in layer.state_dict().items()}
+    for number in range(PASSES + 1):
+        entering = inputs.detach().requires_grad_(inputs.is_floating_point())
+        begun = time.perf_counter()
+        out = layer(entering)
+        if out.requires_grad:
+            torch.autograd.backward(out.sum())
+        if out.is_cuda:
+            torch.cuda.synchronize()
+        if number:
+            best = min(best, time.perf_counter() - begun)
+    layer.zero_grad(set_to_none=True)
+    # Running means and the like are as before.
+    layer.load_state_dict(buffers)
+    return max(best, 1e-9), out.detach()

@@ -1,0 +1,1 @@
+"""What replaces the all-reduce of DistributedDataParallel: functions of a state and a bucket of gradients."""

@@ -1,0 +1,160 @@
+"""The layers divided over the ranks, which work on different parts of a batch at once (torch.distributed.pipelining).
+
+GPipe (Huang et al., 2019); 1F1B (Narayanan et al., "PipeDream", 2019); interleaved (the same, "Megatron-LM", 2021);
+zero bubble (Qi et al., 2023). The layers are those of the nn.Sequential that the task's model is, and the cut is
+balanced by what each was measured to cost (`balance.py`). With `hybrid` there are several copies of the pipeline, whose
+gradients are averaged stage by stage.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from crowdrun.data.errors import ConfigError
+from crowdrun.training.batches import Share
+from crowdrun.training.ranks import Ranks
+from crowdrun.training.strategies.balance import balanced, costs_s
+from crowdrun.training.strategies.base import Setup, Strategy, as_reader
+from crowdrun.training.strategies.flat import flattened_gradients
+from crowdrun.training.strategies.mesh import group_size, two_levels
+from crowdrun.training.strategies.micro_batches import StandIn, inputs_of, parts_of, tensors_in
+from crowdrun.training.strategies.schedules import CHUNKS, make_schedule
+
+Unit = list[tuple[str, nn.Module]]
+
+
+class Pipeline(Strategy):
+    """One pipeline over all ranks."""
+
+    def __init__(self, setup: Setup, settings: Any) -> None:
+        super().__init__(setup, settings)
+        mesh = two_levels(setup.ranks, inside=self.pipeline_ranks())
+        self._group, self._copies = mesh.get_group("inside"), mesh.get_group("across")
+        self._place, self._length = mesh.get_local_rank("inside"), mesh["inside"].size()
+        self._reader = as_reader(setup.ranks, number=mesh.get_local_rank("across"), of=mesh["across"].size())
+        units = _units(setup.model())
+        self._count = self._length * CHUNKS[settings.schedule]
+        self.cuts = self._cuts(units)
+        # Each name is as in the whole model, so that the weights of all stages together are the model's.
+        self._stages = {
+            number: nn.Sequential(OrderedDict(chain.from_iterable(units[self.cuts[number] : self.cuts[number + 1]])))
+            for number in range(self._place, self._count, self._length)
+        }
+        self.model = nn.ModuleList(self._stages.values())
+        self.optimizer = setup.task.optimizer(self.model, setup.options)
+        self._schedules: dict[tuple[int, int], Any] = {}
+
+    def pipeline_ranks(self) -> int:
+        """Ranks of one pipeline."""
+        return self.setup.ranks.world_size
+
+    @property
+    def reader(self) -> Ranks:
+        return self._reader
+
+    @property
+    def counts(self) -> bool:
+        return self._place == self._length - 1
+
+    def step(self, share: Share) -> float:
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        # A rank of a copy that has no sample of its own works on another's, at weight 0.
+        parts, share_of_batch = parts_of(share, self.settings.micro_batches), share.samples / share.together
+        losses: dict[int, Tensor] = {}
+
+        def loss_of(out: Tensor, number: Tensor) -> Tensor:
+            loss = self.setup.task.loss(StandIn(out), parts[int(number)])
+            # The first step is gone through once before, with nothing in the tensors, to see their shapes.
+            losses[int(number)] = loss.detach()
+            return loss * (share_of_batch / len(parts))
+
+        inputs = torch.cat([inputs_of(self.setup.task, part) for part in parts]) if self._place == 0 else None
+        schedule = self._schedule(len(parts), len(next(tensors_in(parts[0]))))
+        schedule._loss_fn = loss_of
+        numbers = torch.arange(len(parts)) if self.counts else None
+        with self.setup.precision():
+            schedule.step(*([inputs] if inputs is not None else []), target=numbers)
+        self._average()
+        self.optimizer.step()
+        return torch.stack(list(losses.values())).mean().item() if losses else 0.0
+
+    def weights(self) -> dict[str, Tensor]:
+        own = {name: value.cpu() for stage in self._stages.values() for name, value in stage.state_dict().items()}
+        found: list[dict[str, Tensor]] = [{}] * self._length
+        dist.all_gather_object(found, own, group=self._group)
+        return {name: value for part in found for name, value in part.items()}
+
+    def report(self) -> Mapping[str, float | str]:
+        names = [[name for name, _ in stage.named_children()] for stage in self._stages.values()]
+        return {"layers": ", ".join(f"{own[0]}-{own[-1]}" for own in names)}
+
+    def _cuts(self, units: list[Unit]) -> list[int]:
+        """The first unit of each stage, and their number: the same on all ranks."""
+        if len(units) < self._count:
+            raise ConfigError(
+                f"the model has {len(units)} layers with parameters, too few for {self._count} stages of a pipeline; "
+                "take fewer ranks"
+            )
+        told: list[Any] = [None]
+        if self.setup.ranks.first:
+            told = [balanced(costs_s(self.setup, [nn.Sequential(OrderedDict(unit)) for unit in units]), self._count)]
+        dist.broadcast_object_list(told, src=0)
+        return list(told[0])
+
+    def _schedule(self, micro_batches: int, samples: int) -> Any:
+        """One for each number and size of micro-batches: what goes from rank to rank has a fixed shape."""
+        key = (micro_batches, samples)
+        if key not in self._schedules:
+            self._schedules[key] = make_schedule(
+                self.settings.schedule, self._stages, count=self._count, micro_batches=micro_batches,
+                device=self.setup.ranks.device, group=self._group,
+            )  # fmt: skip
+        return self._schedules[key]
+
+    def _average(self) -> None:
+        """Add up the gradients of the copies, each of which has weighed its own."""
+        if self._reader.world_size == 1:
+            return
+        total = flattened_gradients(self.model)
+        dist.all_reduce(total, group=self._copies)
+        start = 0
+        for parameter in self.model.parameters():
+            parameter.grad = total[start : start + parameter.numel()].view_as(parameter)
+            start += parameter.numel()
+
+
+def _units(model: nn.Module) -> list[Unit]:
+    """What is never cut: a layer with parameters, and those without that follow it (or lead to the first).
+
+    Raises:
+        ConfigError: the model is no sequence, or two layers share a parameter.
+    """
+    if not isinstance(model, nn.Sequential):
+        raise ConfigError(
+            f"a pipeline needs a model that is an nn.Sequential, not {type(model).__name__}; take another strategy"
+        )
+    each = [id(parameter) for layer in model.children() for parameter in set(layer.parameters())]
+    if len(each) != len(set(each)):
+        raise ConfigError("two layers of the model share a parameter, which a pipeline cannot divide")
+    units: list[Unit] = [[]]
+    filled = False
+    for name, layer in model.named_children():
+        has_parameters = any(True for _ in layer.parameters())
+        if has_parameters and filled:
+            units.append([])
+        filled = filled or has_parameters
+        units[-1].append((name, layer))
+    return units
+
+
+class Hybrid(Pipeline):
+    """Copies of a pipeline: across the nodes the data is divided, inside each the model."""
+
+    def pipeline_ranks(self) -> int:
+        return group_size(self.settings.pipeline_ranks, self.setup.ranks, "pipeline_ranks")
