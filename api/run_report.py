@@ -14,7 +14,7 @@ from crowdrun.training.attempts import Listener
 from crowdrun.training.ending import GPU_OOM
 from crowdrun.training.launch.base import Attempt
 from crowdrun.training.order import last_sample, output_file, read_tail, whole_lines
-from crowdrun.training.rank_files import PROGRESS_FILE
+from crowdrun.training.rank_files import DATA_FILE, PROGRESS_FILE
 from crowdrun.training.runs import AttemptRecord, RunRecord
 
 #: Lines of the output of a task that failed.
@@ -36,13 +36,14 @@ class RunReport(Listener):
         self._attempt: Attempt | None = None
         self._started = 0.0
         self._told = 0
+        self._told_data = False
 
     def planned(self, record: RunRecord) -> None:
         self._say(f"run {record.run_id} in {record.folder}")
         show_plan(record, self._console)
 
     def started(self, attempt: Attempt) -> None:
-        self._attempt, self._started, self._told = attempt, time.monotonic(), 0
+        self._attempt, self._started, self._told, self._told_data = attempt, time.monotonic(), 0, False
         given = "no memory limit" if attempt.mem_mb is None else memory_text(attempt.mem_mb)
         self._say(f"attempt {attempt.number} on {attempt.plan.machine}: {given}, {attempt.job.ranks} rank(s)")
 
@@ -50,6 +51,7 @@ class RunReport(Listener):
         """A live line on a terminal, while a task runs; elsewhere a line an epoch."""
         if self._attempt is None or self._attempt.job.task is None:
             return
+        self._say_data(self._attempt.folder / DATA_FILE)
         epochs = whole_lines(self._attempt.folder / PROGRESS_FILE, size=2**20)
         if self._console.is_terminal:
             self._console.file.write(f"\r\x1b[K{self._line(self._attempt.folder, epochs)}")
@@ -58,6 +60,12 @@ class RunReport(Listener):
         for line in epochs[self._told :]:
             self._say(_epoch_text(line))
         self._told = len(epochs)
+
+    def _say_data(self, file: Path) -> None:
+        """Once an attempt: made-up samples must not be taken for real ones."""
+        if not self._told_data and file.is_file():
+            self._say(f"data: {file.read_text()}")
+            self._told_data = True
 
     def ended(self, attempt: AttemptRecord) -> None:
         self.tick()

@@ -9,7 +9,7 @@ traces the same functions without running them.
 >>> TrainingOptions(precision="fp8")
 Traceback (most recent call last):
 ...
-crowdrun.data.errors.ConfigError: precision is 'fp8'; it must be one of bf16, fp32
+crowdrun.data.errors.ConfigError: precision is 'fp8'; it must be one of bf16, fp32, fp64
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
 Split = Literal["train", "test"]
-PRECISIONS = ("bf16", "fp32")
+PRECISIONS = ("bf16", "fp32", "fp64")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class TrainingOptions:
     #: A name that the task's `optimizer` knows.
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
-    #: fp32, or bf16 under autocast.
+    #: fp32, bf16 under autocast, or fp64, which shows whether two ways of training are the same.
     precision: str = "fp32"
     #: Of the weights and of the order of the samples.
     seed: int = 0

@@ -52,21 +52,22 @@ def _shares(samples: Dataset[Any], order: Sequence[int], options: TrainingOption
     divided = divide(order, batch_size=options.batch_size, rank=ranks.rank, world_size=ranks.world_size)
     filled = [(share, together) for share, together in divided if share]
     cuda = ranks.device.type == "cuda"
+    floating = torch.float64 if options.precision == "fp64" else None
     loader = DataLoader(samples, batch_sampler=[share for share, _ in filled], pin_memory=cuda)
     for (share, together), batch in zip(filled, loader, strict=True):
-        yield Share(batch=_to(batch, ranks.device), samples=len(share), together=together)
+        yield Share(batch=_to(batch, ranks.device, floating), samples=len(share), together=together)
 
 
 def _size(samples: Dataset[Any]) -> int:
     return len(cast("Sequence[Any]", samples))
 
 
-def _to(batch: Any, device: torch.device) -> Any:
-    """Moves what torch's default collate makes: tensors in lists, tuples and dictionaries."""
+def _to(batch: Any, device: torch.device, floating: torch.dtype | None) -> Any:
+    """Moves what torch's default collate makes: tensors in lists, tuples, dictionaries; real numbers as `floating`."""
     if isinstance(batch, torch.Tensor):
-        return batch.to(device, non_blocking=True)
+        return batch.to(device, floating if batch.is_floating_point() else None, non_blocking=True)
     if isinstance(batch, dict):
-        return {key: _to(value, device) for key, value in batch.items()}
+        return {key: _to(value, device, floating) for key, value in batch.items()}
     if isinstance(batch, list | tuple):
-        return [_to(value, device) for value in batch]
+        return [_to(value, device, floating) for value in batch]
     return batch

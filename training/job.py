@@ -1,7 +1,7 @@
 """What is to be run: any command, unchanged, or a training task with its options, read from a `job.toml`.
 
 name = "digits"
-task = "crowdrun.training.models.digits"   # a module, or the path of a Python file beside this one
+task = "lenet"                             # built in, a module, or the path of a Python file beside this one
 ranks = 2
 epochs = 12
 batch_size = 64                            # and the other fields of TrainingOptions
@@ -24,6 +24,7 @@ from typing import Any
 from crowdrun.data.errors import ConfigError
 from crowdrun.data.job import JobRequest
 from crowdrun.data.task import TrainingOptions
+from crowdrun.training.models.table import BUILT_IN, BuiltIn, task_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,19 +132,36 @@ _JOB_KEYS = frozenset({"name", "task", "model", "ranks", "resources", "options"}
 
 def _job(table: Mapping[str, Any], file: Path, work_dir: Path) -> Job:
     _only(table, _JOB_KEYS, "a job file")
-    resources = _table(table, "resources")
+    resources, model = _table(table, "resources"), _text(table, "model")
     _only(resources, {f.name for f in fields(Resources)}, "[resources]")
-    options = TrainingOptions(
-        **{name: table[name] for name in _OPTION_KEYS & table.keys()}, extra=_table(table, "options")
-    )
+    task, extra = _text(table, "task"), _table(table, "options")
+    built_in = task_named(task, extra) if task and task in BUILT_IN else None
+    own = {name: table[name] for name in _OPTION_KEYS & table.keys()}
     return Job(
         name=_text(table, "name") or file.stem,
         command=("crowdrun", "run", str(file)),
         work_dir=work_dir,
         ranks=table.get("ranks", 1),
         resources=Resources(**resources),
-        task=TaskSpec(target=_target(_text(table, "task"), file), options=options, model=_text(table, "model")),
+        task=_built_in(task, built_in, own, model)
+        if task and built_in
+        else TaskSpec(target=_target(task, file), options=TrainingOptions(**own, extra=extra), model=model),
     )
+
+
+def _built_in(name: str, task: BuiltIn, own: Mapping[str, Any], model: str | None) -> TaskSpec:
+    options = TrainingOptions(**{**task.training, **own}, extra=task.options)
+    return TaskSpec(target=task.module, options=options, model=model or name)
+
+
+def named_job(name: str, *, work_dir: Path) -> Job:
+    """The job of a built-in task as it is, a row of `models/table.py`.
+
+    >>> named_job("resnet-50", work_dir=Path("/w")).task.options.extra
+    {'depth': 50}
+    """
+    spec = _built_in(name, task_named(name, {}), {}, None)
+    return Job(name=name, command=("crowdrun", "run", name), work_dir=work_dir, task=spec)
 
 
 def _only(table: Mapping[str, Any], allowed: Iterable[str], where: str) -> None:

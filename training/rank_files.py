@@ -4,5 +4,7 @@
 SPEC_FILE = "task.json"
 #: A line of JSON an epoch, from rank 0.
 PROGRESS_FILE = "progress.jsonl"
+#: A sentence: where the samples come from, from rank 0, where the data set has a `source`.
+DATA_FILE = "data.txt"
 #: Losses, scores, parameters and the memory of each rank, from rank 0, written last and whole.
 RESULT_FILE = "result.json"

@@ -9,6 +9,7 @@ from typing import cast
 
 from crowdrun.data.errors import ConfigError
 from crowdrun.data.task import FUNCTIONS, TrainingTask
+from crowdrun.training.models.table import BUILT_IN
 
 #: The name under which a task file is loaded: none that a person's own module would have.
 _FILE_MODULE = "crowdrun_task"
@@ -52,4 +53,7 @@ def _import(name: str, work_dir: Path) -> ModuleType:
         # One that the task itself wants is the task's own error.
         if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
             raise
-        raise ConfigError(f"there is no task module {name!r}; for a file, write its path ending in .py") from error
+        raise ConfigError(
+            f"there is no task module {name!r}; for a file, write its path ending in .py; "
+            f"built in are {', '.join(BUILT_IN)}"
+        ) from error

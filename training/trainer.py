@@ -8,7 +8,7 @@ rank with the whole batch, up to rounding.
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from crowdrun.data.task import TrainingOptions, TrainingTask
@@ -21,7 +21,7 @@ class Trainer:
 
     def __init__(self, task: TrainingTask, options: TrainingOptions, ranks: Ranks) -> None:
         self.task, self.options, self.ranks = task, options, ranks
-        self.model = task.model(options).to(ranks.device)
+        self.model = placed(task.model(options), ranks.device, options)
         self.optimizer = task.optimizer(self.model, options)
         self.replica = DistributedDataParallel(self.model) if ranks.world_size > 1 else self.model
 
@@ -63,6 +63,14 @@ class Trainer:
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")
+
+
+def placed(model: nn.Module, device: torch.device, options: TrainingOptions) -> nn.Module:
+    """The model on this rank's device; one that already lies on several devices stays where it is."""
+    if options.precision == "fp64":
+        model = model.double()
+    several = len({parameter.device for parameter in model.parameters()}) > 1
+    return model if several else model.to(device)
 
 
 def _means(parts: list[dict[str, tuple[int, float]]]) -> dict[str, float]:

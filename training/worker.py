@@ -18,7 +18,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.task import TrainingOptions, TrainingTask
 from crowdrun.training.batches import evaluation_shares, train_shares
-from crowdrun.training.rank_files import PROGRESS_FILE, RESULT_FILE
+from crowdrun.training.rank_files import DATA_FILE, PROGRESS_FILE, RESULT_FILE
 from crowdrun.training.ranks import Ranks, meet
 from crowdrun.training.task_loader import load_task
 from crowdrun.training.trainer import Trainer
@@ -46,6 +46,9 @@ def _train(
     torch.manual_seed(options.seed)
     trainer = Trainer(task, options, ranks)
     train_set, test_set = task.data("train", options), task.data("test", options)
+    source = getattr(train_set, "source", None)
+    if source:
+        _tell_source(ranks, folder, source)
     history = []
     for epoch in range(options.epochs):
         begun = time.perf_counter()
@@ -57,6 +60,7 @@ def _train(
     result = {
         "target": target,
         "options": asdict(options),
+        "data": source,
         "parameters": trainer.parameters,
         "device": ranks.device.type,
         "history": history,
@@ -72,6 +76,14 @@ def alone(target: str, options: TrainingOptions | None = None) -> None:
     """Train a task in this process and print its scores: for the end of a task file, under `__name__ == "__main__"`."""
     result = train(str(Path(target).absolute()), options or TrainingOptions(), folder=None, work_dir=Path.cwd())
     print(json.dumps(result["scores"]))
+
+
+def _tell_source(ranks: Ranks, folder: Path | None, source: str) -> None:
+    if not ranks.first:
+        return
+    print(f"data: {source}", flush=True)
+    if folder:
+        write_atomically(folder / DATA_FILE, source.encode())
 
 
 def _tell(ranks: Ranks, folder: Path | None, line: dict[str, Any]) -> None:

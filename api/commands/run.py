@@ -17,8 +17,9 @@ from crowdrun.data.settings import Settings
 from crowdrun.data.store_open import open_store, pseudonyms_of
 from crowdrun.data.units import duration_s
 from crowdrun.training.attempts import Recommend, Record, first_attempt, plan_run, run_job
-from crowdrun.training.job import Job, command_job, load_job, with_flags
+from crowdrun.training.job import Job, command_job, load_job, named_job, with_flags
 from crowdrun.training.launch.registry import LAUNCHERS
+from crowdrun.training.models.table import BUILT_IN
 
 SOURCE = "crowdrun run"
 
@@ -52,10 +53,12 @@ def command(
 ) -> int:
     """Run a training job with what the crowd recommends, and measure it.
 
-    JOB is the file of a task (job.toml), or any command after --, which runs unchanged. The exit status is the job's.
+    JOB is the file of a task (job.toml), the name of a built-in one, or any command after --, which runs unchanged.
+    The exit status is the job's.
 
     \b
     crowdrun run docs/examples/digits.toml
+    crowdrun run lenet --ranks 2
     crowdrun run --mem-mb 64000 -- python train.py --epochs 3
     crowdrun run --on slurm --dry-run job.toml
     """
@@ -85,6 +88,8 @@ def command(
 def _job(words: Sequence[str]) -> Job:
     if len(words) == 1 and words[0].endswith(".toml"):
         return load_job(Path(words[0]), work_dir=Path.cwd())
+    if len(words) == 1 and words[0] in BUILT_IN:
+        return named_job(words[0], work_dir=Path.cwd())
     return command_job(words, work_dir=Path.cwd())
 
 

@@ -57,7 +57,7 @@ def test_a_task_file_is_found_beside_the_job_file_and_must_be_there(tmp_path: Pa
         ("task = 'm'\nepochs = 0", "epochs is 0; it must be a whole number of 1 or more"),
         ("task = 'm'\nbatch_size = 1.5", "batch_size is 1.5"),
         ("task = 'm'\nlearning_rate = 'high'", "learning_rate is 'high'"),
-        ("task = 'm'\nprecision = 'fp8'", "precision is 'fp8'; it must be one of bf16, fp32"),
+        ("task = 'm'\nprecision = 'fp8'", "precision is 'fp8'; it must be one of bf16, fp32, fp64"),
         ("task = 'm'\nranks = true", "ranks is True"),
         ("task = 'm'\nranks = 3\n[resources]\nnodes = 2", "3 ranks cannot be spread evenly over 2 nodes"),
         ("task = 'm'\n[resources]\nmem_mb = '16G'", "mem_mb is '16G'; it must be a number of 1 or more"),
