@@ -3,7 +3,7 @@
 >>> ForecastSettings(precision="fp8")
 Traceback (most recent call last):
 ...
-crowdrun.data.errors.ConfigError: precision is 'fp8'; it must be one of bf16, fp32
+crowdrun.data.errors.ConfigError: precision is 'fp8'; it must be one of bf16, fp32, fp64
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from crowdrun.data.task import PRECISIONS
 
 #: Whose kernels and allocator are followed: a CUDA device's, or those of the CPU (which can be checked anywhere).
 DEVICES = ("cuda", "cpu")
-STRATEGIES = ("single", "ddp", "zero1", "fsdp", "pipeline")
+STRATEGIES = ("single", "ddp", "zero1", "fsdp")
 #: What a byte can be of; `workspaces` are those that cuBLAS takes from torch's allocator.
 PARTS = (
     "parameters", "buffers", "gradients", "optimizer_state", "activations", "inputs", "temporaries", "workspaces",
@@ -26,7 +26,7 @@ PARTS = (
 class ForecastSettings:
     """How the step is taken."""
 
-    #: fp32, or bf16 under autocast.
+    #: fp32, bf16 under autocast, or fp64.
     precision: str = "fp32"
     #: Micro-batches a step; their gradients are added up.
     accumulation: int = 1
@@ -37,6 +37,8 @@ class ForecastSettings:
     device: str = "cuda"
     strategy: str = "single"
     world_size: int = 1
+    #: ddp and zero1: the gradients lie in the buckets (DDP's gradient_as_bucket_view).
+    bucket_views: bool = False
     #: Whose memory is said; pipeline stages differ by rank.
     rank: int = 0
 

@@ -22,7 +22,7 @@ class ModuleNames:
         for name, module in model.named_modules():
             number = self._numbers[id(module)] = len(self.names)
             self.names.append(name)
-            self.kinds.append(type(module).__name__)
+            self.kinds.append(type(module).__name__.removeprefix("FSDP"))
             for tensor in (*module._parameters.values(), *module._buffers.values()):
                 if tensor is not None:
                     self.owner.setdefault(id(tensor), number)

@@ -27,9 +27,8 @@ _UNDECLARED_VIEWS = {
 }  # fmt: skip
 #: Reads shapes and types alone; needs no values.
 SHAPE_QUESTIONS = {"_fused_sdp_choice", "sym_size", "sym_stride", "sym_numel", "sym_storage_offset", "is_same_size"}
-#: Namespaces whose operations are run as they are: marks of the profiler, and collectives of a process group that
-#: moves nothing.
-NATIVE_NAMESPACES = {"profiler", "c10d"}
+#: Namespaces whose operations are run as they are: marks of the profiler.
+NATIVE_NAMESPACES = {"profiler"}
 #: Leaves its result undefined: there is no value to keep, however small it is.
 _UNDEFINED = {"empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided", "empty_permuted"}
 

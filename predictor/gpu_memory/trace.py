@@ -33,6 +33,9 @@ from crowdrun.predictor.gpu_memory.timeline import Timeline
 _SMALL = 4096
 
 
+_PLAIN = {Tensor, torch.nn.Parameter}
+
+
 class _Follower(weakref.ref[Any]):
     """A weak reference to a storage that knows the storage's address."""
 
@@ -58,7 +61,11 @@ class MemoryTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         #: The last error that a module's forward pass was left with (its id: an error holds what its frames held), and
         #: the innermost such module.
         self.failure = (0, 0)
+        #: Schema -> what is done in its place, as `special(func, args, kwargs)`.
+        self.specials: dict[str, Callable[..., Any]] = {}
         self._shapes = OutputShapes()
+        #: Numbers of storages whose memory was given up while their tensors stay.
+        self._given_up: set[int] = set()
         self._extra_bytes = extra_bytes or {}
         self._followers: dict[int, _Follower] = {}
         self._numbers: dict[int, int] = {}
@@ -83,17 +90,31 @@ class MemoryTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Follow a tensor that was made elsewhere."""
         self._follow(tensor)
 
-    def resized(self, storage: torch.UntypedStorage, nbytes: int) -> None:
-        """A storage was given up, or taken again, with its tensor still there (as FSDP does)."""
-        number = self._numbers.get(storage._cdata)
-        if number is not None:
-            self.timeline.events.append(number + 1 if nbytes else -number - 1)
+    def give_up(self, tensor: Tensor) -> None:
+        """The tensor's memory is gone, though the tensor is not (as FSDP resizes a storage to 0)."""
+        number = self.number_of(tensor)
+        if number is not None and number not in self._given_up:
+            self._given_up.add(number)
+            self.timeline.free(number)
+
+    def take_again(self, tensor: Tensor) -> int | None:
+        """The tensor's memory is there again; returns its number."""
+        number = self.number_of(tensor)
+        if number in self._given_up:
+            self._given_up.discard(number)
+            self.timeline.events.append(number + 1)
+        return number
 
     def __torch_dispatch__(
         self, func: OpOverload, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        del types
+        if types and any(one not in _PLAIN for one in types):
+            # A tensor made of others (DTensor) says first what is to be done with those.
+            return NotImplemented
         kwargs = kwargs or {}
+        special = self.specials.get(func._schema.name)
+        if special is not None:
+            return special(func, args, kwargs)
         effect = effect_of(func)
         if effect is Effect.VIEWS or func.namespace in NATIVE_NAMESPACES:
             return self._native(func, args, kwargs)
@@ -201,7 +222,11 @@ class MemoryTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _gone(self, follower: _Follower) -> None:
         self._tainted.discard(follower.address)
         del self._followers[follower.address]
-        self.timeline.free(self._numbers.pop(follower.address))
+        number = self._numbers.pop(follower.address)
+        if number in self._given_up:
+            self._given_up.discard(number)
+        else:
+            self.timeline.free(number)
 
     def where(self, error: BaseException | None = None) -> str:
         """Where the program is, or where the error came from, for a message."""

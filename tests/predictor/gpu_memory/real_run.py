@@ -2,6 +2,7 @@
 
 Kernels of oneDNN keep copies of their arguments in a layout of their own while they run. That scratch is the CPU
 library's, and what it takes depends on the processor: what is taken and given back inside one of them is left out.
+So are the copies that gloo makes of what it sends; NCCL makes none in torch's memory.
 """
 
 from collections.abc import Iterable, Iterator
@@ -37,7 +38,7 @@ def real_peak_bytes(case: Case, settings: ForecastSettings) -> int:
         profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler,
     ):
         (_train if settings.training else _infer)(case, settings, model, optimizer)
-    return base + _largest_sum(profiler)
+    return base + largest_sum(profiler)
 
 
 def has_recurrent(model: torch.nn.Module) -> bool:
@@ -60,16 +61,33 @@ def _infer(case: Case, settings: ForecastSettings, model: torch.nn.Module, optim
         case.loss(model, case.batch())
 
 
-def _largest_sum(profiler: profile) -> int:
+def largest_sum(profiler: profile) -> int:
+    """Bytes, of all that the profiler saw."""
     roots = profiler.profiler.kineto_results.experimental_event_tree()  # type: ignore[union-attr]
     nodes = sorted(_nodes(roots), key=lambda node: node.start_time_ns)
     scratch = {change for node in nodes if node.name in KERNELS_WITH_SCRATCH for change in _scratch(node)}
+    changes = [_change(node) for node in nodes if node.typed[0] == _EventType.Allocation]
+    copies = {_change(node) for collective in nodes if collective.name.startswith("c10d::")
+              for node in _nodes([collective]) if node.typed[0] == _EventType.Allocation}  # fmt: skip
+    scratch |= copies | _given_back(copies, changes)
     total = largest = 0
-    for change in (_change(node) for node in nodes if node.typed[0] == _EventType.Allocation):
+    for change in changes:
         if change not in scratch:
             total += change[2]
             largest = max(largest, total)
     return largest
+
+
+def _given_back(taken: set[tuple[int, int, int]], changes: list[tuple[int, int, int]]) -> set[tuple[int, int, int]]:
+    """The frees of what was taken, whenever they come."""
+    found, addresses = set(), set()
+    for change in changes:
+        if change in taken and change[2] > 0:
+            addresses.add(change[1])
+        elif change[2] < 0 and change[1] in addresses:
+            addresses.discard(change[1])
+            found.add(change)
+    return found
 
 
 def _change(node: Any) -> tuple[int, int, int]:

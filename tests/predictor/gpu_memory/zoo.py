@@ -248,3 +248,6 @@ CASES: Mapping[str, Case] = {
     "gru": _case(partial(Recurrent, nn.GRU), "tokens"),
     "rnn": _case(partial(Recurrent, nn.RNN), "tokens"),
 }
+
+#: Large layers on little work, so that how the state is kept shows.
+WIDE = Case(model=partial(Language, layers=3, width=256), batch=partial(tokens, 2), loss=predict, optimizer=adamw)
