@@ -112,3 +112,38 @@ class Forecast:
     def to_json(self) -> dict[str, Any]:
         """The record as what `json` writes."""
         return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remedy:
+    """One way to make a batch fit, and what it costs."""
+
+    name: str
+    settings: ForecastSettings
+    #: Samples that one GPU takes at once.
+    micro_batch: int
+    #: The whole card's peak, with the margin of the risk.
+    needed_mb: float
+    fits: bool
+    #: In words: what it costs in time, GPUs or exactness.
+    cost: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """Whether a batch fits into a card, and what would."""
+
+    limit_mb: float
+    risk: float
+    #: Samples that one GPU was to take at once, and what that needs with the margin of the risk.
+    micro_batch: int
+    needed_mb: float
+    fits: bool
+    #: The largest that fits; 0 where not even one sample does.
+    largest_micro_batch: int
+    #: Cheapest first; empty where the batch fits.
+    remedies: tuple[Remedy, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as what `json` writes."""
+        return asdict(self)

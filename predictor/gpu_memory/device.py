@@ -15,6 +15,8 @@ class DeviceOverhead:
     offset_mb: float
     #: Where the figures are from, for the reader of a forecast.
     basis: str
+    #: (risk, factor), risks falling: what is given on top so that no more than that share of jobs need more.
+    margins: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
 
     def device_mb(self, reserved_mb: float) -> float:
         """
@@ -23,9 +25,20 @@ class DeviceOverhead:
         """
         return self.slope * reserved_mb + self.offset_mb
 
+    def margin(self, risk: float) -> float:
+        """The factor of the largest risk that is not above this one; of the smallest, where all are above.
+
+        >>> UNMEASURED.margin(0.5), UNMEASURED.margin(0.05)
+        (1.0, 1.1)
+        """
+        return next((factor for limit, factor in self.margins if limit <= risk), self.margins[-1][1])
+
 
 #: A context with kernels of cuBLAS and cuDNN loaded takes some 300 to 600 MB on cards of the last years; this is a
 #: round figure between, not a measurement of ours.
 UNMEASURED = DeviceOverhead(
-    slope=1.0, offset_mb=536.0, basis="not measured: a round figure for the CUDA context; no GPU has been calibrated"
+    slope=1.0,
+    offset_mb=536.0,
+    basis="not measured: a round figure for the CUDA context; no GPU has been calibrated",
+    margins=((0.5, 1.0), (0.1, 1.05), (0.05, 1.1), (0.01, 1.2)),
 )

@@ -53,6 +53,11 @@ def forecast(
     """
     settings = settings or ForecastSettings()
     program = Program(model=model_fn, batch=batch_fn, loss=loss_fn, optimizer=optimizer_fn)
+    return forecast_program(program, settings, overhead)
+
+
+def forecast_program(program: Program, settings: ForecastSettings, overhead: DeviceOverhead = UNMEASURED) -> Forecast:
+    """The same for functions that are already together."""
     return _summary(trace_step(program, settings), settings, overhead)
 
 
