@@ -109,3 +109,14 @@ def test_what_cannot_be_is_one_line(
 def test_a_built_in_task_goes_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     said = asked(capsys, "thin-resnet", "--option", "layers=8", "--batch", "4")
     assert said["peak_step"] in {1, 2}
+
+
+def test_where_there_is_no_gpu_the_measurement_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "gpu-memory", "--out", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "no GPU at hand" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
