@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "retrain": ("crowdrun.api.commands.retrain", "Fit the crowd on the job history and publish it."),
     "models": ("crowdrun.api.commands.models", "List, show, activate, roll back and prune published models."),
     "predict": ("crowdrun.api.commands.predict", "Say what a job needs before it is submitted."),
+    "estimate": ("crowdrun.api.commands.estimate", "Say what a training step needs of a GPU's memory, without a GPU."),
     "token": ("crowdrun.api.commands.token", "Make, list and revoke tokens for the service."),
     "forget": ("crowdrun.api.commands.forget", "Remove a person from the job history and from the models."),
     "slurm": ("crowdrun.api.commands.slurm", "Collect what ended in Slurm; advise every submission of a site."),

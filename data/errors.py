@@ -12,6 +12,7 @@ Every message holds what came, what was allowed, and what to do next.
     ├── StoreError             the job history cannot be opened, read or written
     ├── ModelError             a published model that is missing, changed or from another version
     ├── NotEnoughDataError     too few labelled jobs to learn from
+    ├── ForecastError          a model whose GPU memory cannot be forecast
     ├── LaunchError            a run that could not be started
     ├── ServiceError           a crowdrun service that cannot be reached, refuses or fails
     └── BusyError              there is no time or room for it now; later there may be
@@ -56,6 +57,10 @@ class ModelError(CrowdrunError):
 
 class NotEnoughDataError(CrowdrunError):
     """Too few labelled jobs to learn from."""
+
+
+class ForecastError(CrowdrunError):
+    """A model whose GPU memory cannot be forecast: it cannot be traced, or it fails by itself."""
 
 
 class LaunchError(CrowdrunError):

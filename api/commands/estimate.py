@@ -1,0 +1,158 @@
+"""`crowdrun estimate`: the GPU memory of a training step, from the model itself, without a GPU."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crowdrun.api.forecast_plot import plot_forecast
+from crowdrun.api.forecast_report import show_fit, show_forecast
+from crowdrun.api.options import settings_options
+from crowdrun.data.durable import write_atomically
+from crowdrun.data.errors import ConfigError, OutputError
+from crowdrun.data.forecast import DEVICES, STRATEGIES, Forecast, ForecastSettings
+from crowdrun.data.settings import Settings
+from crowdrun.data.task import PRECISIONS, TrainingOptions
+from crowdrun.data.units import memory_mb
+from crowdrun.training.models.table import BUILT_IN, BuiltIn, task_named
+
+
+@click.command()
+@settings_options("risk")
+@click.argument("task")
+@click.option("--batch", type=click.IntRange(min=1), help="Samples a step, over all GPUs together.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True)
+@click.option("--optimizer", default=None, help="A name that the task knows.")
+@click.option("--option", "extra", multiple=True, metavar="KEY=VALUE", help="One of the task's [options].")
+@click.option("--accumulate", default=1, show_default=True, type=click.IntRange(min=1), help="Micro-batches a step.")
+@click.option("--checkpoint", is_flag=True, help="Recompute the model's repeated blocks in the backward pass.")
+@click.option("--inference", is_flag=True, help="The forward pass alone.")
+@click.option("--strategy", type=click.Choice(STRATEGIES), default="single", show_default=True)
+@click.option("--world", default=None, type=click.IntRange(min=1), help="GPUs of the strategy.")
+@click.option("--rank", default=0, show_default=True, type=click.IntRange(min=0), help="Whose memory is said.")
+@click.option("--bucket-views", is_flag=True, help="ddp, zero1: gradient_as_bucket_view.")
+@click.option("--device", type=click.Choice(DEVICES), default="cuda", show_default=True, help="Whose kernels.")
+@click.option("--depth", default=1, show_default=True, type=click.IntRange(min=0), help="Levels of modules to print.")
+@click.option("--fit", "limit", metavar="SIZE", help="Does it fit into a card of so much (24GB), and what would?")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, allow_dash=True), help="Write JSON; - prints it.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw it: .png, .svg, .pdf or .html.")
+def command(
+    settings: Settings,
+    task: str,
+    batch: int | None,
+    precision: str,
+    optimizer: str | None,
+    extra: tuple[str, ...],
+    accumulate: int,
+    checkpoint: bool,
+    inference: bool,
+    strategy: str,
+    world: int | None,
+    rank: int,
+    bucket_views: bool,
+    device: str,
+    depth: int,
+    limit: str | None,
+    json_file: Path | None,
+    plot: Path | None,
+) -> None:
+    """Say what a training step needs of a GPU's memory, without a GPU and without that memory.
+
+    TASK is a file or module with the functions of a task, or the name of a built-in one. The step is traced, not
+    computed.
+
+    \b
+    crowdrun estimate resnet-50 --batch 32
+    crowdrun estimate task.py --batch 64 --precision bf16 --fit 24GB
+    """
+    how = ForecastSettings(
+        precision=precision, accumulation=accumulate, training=not inference, checkpointing=checkpoint, device=device,
+        strategy=strategy, world_size=_world(strategy, world), bucket_views=bucket_views, rank=rank,
+    )  # fmt: skip
+    limit_mb = None if limit is None else _size(limit)
+    built_in = task_named(task, _extra(extra)) if task in BUILT_IN else BuiltIn(module=task, options=_extra(extra))
+    given = {"batch_size": batch, "optimizer": optimizer, "precision": precision}
+    options = TrainingOptions(
+        **{**built_in.training, **{key: value for key, value in given.items() if value is not None}},
+        extra=built_in.options,
+    )
+    ask = _asker(built_in.module, options)
+    micro_batch = math.ceil(options.batch_size / (how.world_size * how.accumulation))
+    said = ask(micro_batch, how)
+    record: dict[str, Any] = {"task": task, "micro_batch": micro_batch} | said.to_json()
+    fitted = None
+    if limit_mb is not None:
+        from crowdrun.predictor.gpu_memory.device import UNMEASURED
+        from crowdrun.predictor.gpu_memory.fit import fit
+
+        fitted = fit(ask, micro_batch, how, limit_mb=limit_mb, risk=settings.risk, overhead=UNMEASURED)
+        record["fit"] = fitted.to_json()
+    if plot:
+        plot_forecast(said, plot)
+    if json_file:
+        _write(json_file, json.dumps(record, indent=2) + "\n")
+    if str(json_file) != "-":
+        show_forecast(said, depth=depth)
+        if fitted:
+            show_fit(fitted)
+
+
+def _asker(target: str, options: TrainingOptions) -> Callable[[int, ForecastSettings], Forecast]:
+    """Forecasts of the task; torch is imported here, after the options were found good."""
+    from crowdrun.predictor.gpu_memory.forecast import forecast_program
+    from crowdrun.predictor.gpu_memory.task import task_program
+    from crowdrun.training.task_loader import load_task
+
+    task = load_task(str(Path(target).absolute()) if target.endswith(".py") else target, work_dir=Path.cwd())
+
+    def ask(micro_batch: int, how: ForecastSettings) -> Forecast:
+        program = task_program(task, options, micro_batch=micro_batch, training=how.training)
+        return forecast_program(program, replace(how, rank=min(how.rank, how.world_size - 1)))
+
+    return ask
+
+
+def _world(strategy: str, world: int | None) -> int:
+    if strategy == "single" and world not in (None, 1):
+        raise ConfigError(f"--world is {world}; with more than one GPU, say how with --strategy")
+    if strategy != "single" and world is None:
+        raise ConfigError(f"--strategy {strategy} is over several GPUs; say how many with --world")
+    return world or 1
+
+
+def _size(text: str) -> float:
+    try:
+        return memory_mb(text, bare="M")
+    except ValueError as error:
+        raise ConfigError(f"--fit: {error}") from error
+
+
+def _extra(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """
+    >>> _extra(("layers=100", "checkpoint=true", "data=/scratch/mnist"))
+    {'layers': 100, 'checkpoint': True, 'data': '/scratch/mnist'}
+    """
+    found = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise ConfigError(f"--option {pair!r} is not KEY=VALUE")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def _write(file: Path, text: str) -> None:
+    if str(file) == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        write_atomically(file.absolute(), text.encode())
+    except OSError as error:
+        raise OutputError(f"cannot write {file}: {error.strerror}; give --json another place") from error
