@@ -116,6 +116,9 @@ class Retrainings:
             raise BusyError("a retraining is running; wait for its end, GET /v1/retrain shows it") from error
 
     def _is_running(self) -> bool:
+        if self._watching and self._watching.is_alive():
+            # Its process may have ended; what came of it is being written.
+            return True
         with (self._folder / "lock").open("a") as lock:
             try:
                 self._lock(lock)

@@ -3,15 +3,18 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
+import pytest
 
 from crowdrun.api.dashboard import words
 from crowdrun.api.retrainings import Retrainings
 from crowdrun.data.roles import Role
-from crowdrun.data.settings import Settings
+from crowdrun.data.settings import Settings, load_settings
 from crowdrun.predictor.crowd import Crowd
 from crowdrun.predictor.persistence import registry
 from tests.api.conftest import serving
@@ -66,6 +69,23 @@ def test_a_retraining_tells_its_progress_and_what_came_of_it(service: httpx.Clie
     assert kept["state"] == "kept"
     assert "retraining is not needed" in kept["said"]  # type: ignore[operator]
     assert service.get("/v1/retrain/none").status_code == 404
+
+
+def test_a_retraining_has_not_failed_while_what_came_of_it_is_being_written(
+    crowdrun_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is gone, and with it the lock, a moment before its outcome is in the file."""
+    retrainings, write = Retrainings(load_settings()), threading.Event()
+    monkeypatch.setattr(Retrainings, "_process", lambda *_: None)
+    monkeypatch.setattr(Retrainings, "_watch", lambda *_: write.wait())
+    begun = retrainings.start()
+    now = retrainings.get(begun.id)
+    write.set()
+    retrainings.stop()
+    ended_without_a_word = retrainings.get(begun.id)
+    assert now
+    assert ended_without_a_word
+    assert (now.state, ended_without_a_word.state) == ("running", "failed")
 
 
 def test_a_retraining_that_cannot_be_says_why(empty_service: httpx.Client) -> None:
