@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
+from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
+from torch.utils._python_dispatch import _disable_current_modes
 
 from crowdrun.data.errors import CrowdrunError, ForecastError
 from crowdrun.data.forecast import ForecastSettings
@@ -23,9 +25,11 @@ from crowdrun.predictor.gpu_memory.recompute import checkpoint_blocks
 from crowdrun.predictor.gpu_memory.repeat import repeat_step
 from crowdrun.predictor.gpu_memory.sharding import Sharding, sharding_for
 from crowdrun.predictor.gpu_memory.timeline import KIND, Timeline
-from crowdrun.predictor.gpu_memory.trace import MemoryTrace
+from crowdrun.predictor.gpu_memory.trace import SMALL, MemoryTrace
 
 STEPS = 2
+#: What `torch.nn.init.trunc_normal_` calls; it looks whether any value is out of bounds.
+_TRUNCATED = "_no_grad_trunc_normal_"
 #: From so many events on, the second step is not taken but repeated.
 MANY_EVENTS = 100_000
 
@@ -83,8 +87,7 @@ class _Tracing:
         self.notes: list[str] = []
 
     def run(self) -> TracedStep:
-        torch.manual_seed(0)
-        model = self.program.model()
+        model = self._build()
         _refuse_compiled(model)
         model.train(self.settings.training)
         if self.settings.checkpointing:
@@ -104,6 +107,29 @@ class _Tracing:
             step_starts=tuple(starts),
             notes=tuple(note for note in (*self.notes, *self.sharding.notes) if note),
         )
+
+    def _build(self) -> Module:
+        """The model on phantoms; one whose constructor reads what only real tensors have is made for real first."""
+        torch.manual_seed(0)
+        try:
+            with mock.patch.object(torch.nn.init, _TRUNCATED, self._truncated(getattr(torch.nn.init, _TRUNCATED))):
+                return self.program.model()
+        except ForecastError:
+            self.notes.append("the constructor reads values, so the model was built for real, in host memory, first")
+        with _disable_current_modes():
+            model = self.program.model()
+            for tensor in (*model.parameters(), *model.buffers()):
+                if tensor.numel() > SMALL:
+                    tensor.data = self.trace.memory.tensor(tensor.shape, None, tensor.dtype)
+        return model
+
+    def _truncated(self, draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """First weights that torch draws again until all are within bounds: of a phantom there is nothing to draw."""
+
+        def call(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            return tensor if self.trace.memory.holds(tensor) else draw(tensor, *args, **kwargs)
+
+        return call
 
     def _adopt(self, model: Module, names: ModuleNames) -> None:
         """Parameters and buffers, in the order in which `Module.to` moves them to a device."""

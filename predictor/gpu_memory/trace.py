@@ -30,7 +30,7 @@ from crowdrun.predictor.gpu_memory.shapes import OutputShapes, ShapeOf
 from crowdrun.predictor.gpu_memory.timeline import Timeline
 
 #: A result of up to so many elements, made of nothing but known values, is computed for real.
-_SMALL = 4096
+SMALL = 4096
 
 
 _PLAIN = {Tensor, torch.nn.Parameter}
@@ -155,7 +155,7 @@ class MemoryTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._follow_all([self.memory.tensor(one.shape, None, one.dtype) for one in args[0]])
         known = not is_undefined(func) and self._known(args, kwargs)
         result, elements = self._shape_of(func, args, kwargs, known)
-        if result is None or (known and elements <= _SMALL):
+        if result is None or (known and elements <= SMALL):
             return self._native(func, args, kwargs)
         self._take_for_a_while(func, args, kwargs)
         return self._phantoms(result)

@@ -170,3 +170,29 @@ def test_checkpointing_recomputes_the_repeated_blocks() -> None:
 
 def test_a_block_keeps_its_class() -> None:
     assert isinstance(resnet()[1], Residual)
+
+
+def test_a_constructor_that_draws_truncated_weights_is_built_without_memory() -> None:
+    class Truncated(nn.Linear):
+        def reset_parameters(self) -> None:
+            nn.init.trunc_normal_(self.weight, std=0.02)
+
+    # 4 TiB.
+    said = said_of(lambda: Truncated(1 << 20, 1 << 20), lambda: torch.randn(4, 1 << 20), lambda m, b: m(b).sum())
+    assert said.parameters > 1 << 40
+    assert not said.notes
+
+
+def test_a_constructor_that_reads_values_is_built_for_real_first() -> None:
+    class Scaled(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(512, 512)
+            self.scale = self.weight.norm().item()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).sum() * self.scale
+
+    said = said_of(Scaled, lambda: torch.randn(64, 512), lambda m, b: m(b))
+    plain = said_of(lambda: nn.Linear(512, 512), lambda: torch.randn(64, 512), lambda m, b: m(b).sum() * 2.0)
+    assert said.allocated_mb == plain.allocated_mb
+    assert "built for real" in said.notes[0]
