@@ -41,7 +41,7 @@ class Measurement:
     compare: bool
 
 
-def measure(measurement: Measurement, folder: Path, tick: Tick) -> dict[str, Any]:
+def measure(measurement: Measurement, folder: Path, tick: Tick | None = None) -> dict[str, Any]:
     """Train the steps in processes of their own; `folder` is made. Keys: those of `rank.py`.
 
     Raises:
@@ -82,11 +82,12 @@ def _environment(measurement: Measurement) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(measurement.threads), "GLOO_SOCKET_IFNAME": "lo", **os.environ}
 
 
-def _wait(process: subprocess.Popen[bytes], folder: Path, tick: Tick) -> None:
+def _wait(process: subprocess.Popen[bytes], folder: Path, tick: Tick | None) -> None:
     while process.poll() is None:
-        with suppress(OSError, ValueError):
-            told = json.loads((folder / "progress.json").read_text())
-            tick(told["done"] / told["of"])
+        if tick:
+            with suppress(OSError, ValueError):
+                told = json.loads((folder / "progress.json").read_text())
+                tick(told["done"] / told["of"])
         time.sleep(_TICK_S)
 
 
