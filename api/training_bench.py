@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crowdrun.data.errors import OutputError
+from crowdrun.training.bench.scaling import KINDS
 
 #: On CPUs, said beside every figure.
 CPU_NOTE = "measured on CPUs that may be shared: the figures show the shape, not what GPUs would take"
@@ -56,6 +57,66 @@ def show_depth(figures: Mapping[str, Any], console: Console) -> None:
     console.print(f"{figures['layers']} layers in {where}: {figures['step_s']:.1f} s a step, peak memory {held}")
     console.print(f"loss of each step: {', '.join(f'{loss:.4f}' for loss in figures['losses'])}")
     console.print(CPU_NOTE, markup=False)
+
+
+def show_batches(figures: Mapping[str, Any], console: Console) -> None:
+    """A row a batch size, and the knee."""
+    table = Table()
+    for title in ("batch", "step", "samples/s", "peak memory"):
+        table.add_column(title, justify="right")
+    for one in figures["batches"]:
+        cells = (f"{one['step_s'] * 1000:.1f} ms", f"{one['samples_per_s']:.0f}", f"{one['peak_mem_mb']:.0f} MB")
+        table.add_row(str(one["batch_size"]), *cells)
+    console.print(table)
+    console.print(f"little is gained above a batch of {figures['knee']}")
+    console.print(CPU_NOTE, markup=False)
+
+
+def plot_batches(figures: Mapping[str, Any], file: Path) -> None:
+    """Samples a second against the batch size.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    sizes = [one["batch_size"] for one in figures["batches"]]
+    axes.semilogx(sizes, [one["samples_per_s"] for one in figures["batches"]], "o-", base=2)
+    axes.axvline(figures["knee"], linestyle=":")
+    axes.set(xlabel="batch size", ylabel="samples/s", ylim=(0, None))
+    _save(figure, file)
+
+
+def show_scaling(figures: Mapping[str, Any], console: Console) -> None:
+    """A row for each kind and number of ranks."""
+    table = Table()
+    for title in ("", "ranks", "batch", "step", "samples/s", "speedup", "efficiency"):
+        table.add_column(title, justify="right")
+    for kind in KINDS:
+        for one in figures[kind]:
+            table.add_row(
+                kind, str(one["ranks"]), str(one["batch_size"]), f"{one['step_s'] * 1000:.1f} ms",
+                f"{one['samples_per_s']:.0f}", f"{one['speedup']:.2f}", f"{one['efficiency']:.0%}",
+            )  # fmt: skip
+    console.print(table)
+    console.print(CPU_NOTE, markup=False)
+
+
+def plot_scaling(figures: Mapping[str, Any], file: Path) -> None:
+    """Speedup against ranks, strong and weak, beside the ideal.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for kind in KINDS:
+        axes.plot([one["ranks"] for one in figures[kind]], [one["speedup"] for one in figures[kind]], "o-", label=kind)
+    ranks = [one["ranks"] for one in figures[KINDS[0]]]
+    axes.plot(ranks, ranks, ":", label="ideal")
+    axes.set(xlabel="ranks", ylabel="speedup", ylim=(0, None))
+    axes.legend()
+    _save(figure, file)
 
 
 def _save(figure: Figure, file: Path) -> None:

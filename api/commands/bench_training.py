@@ -1,4 +1,4 @@
-"""`crowdrun bench compare` and `bench depth`: ways of training, measured on this machine."""
+"""`crowdrun bench compare`, `batch`, `scaling` and `depth`: ways of training, measured on this machine."""
 
 import json
 from collections.abc import Mapping
@@ -9,29 +9,47 @@ import click
 from rich.console import Console
 
 from crowdrun.api.progress import progress_bar
-from crowdrun.api.training_bench import plot_comparison, show_comparison, show_depth
+from crowdrun.api.training_bench import (
+    plot_batches,
+    plot_comparison,
+    plot_scaling,
+    show_batches,
+    show_comparison,
+    show_depth,
+    show_scaling,
+)
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import OutputError
 from crowdrun.data.task import TrainingOptions
 from crowdrun.training.bench import compare as comparison
+from crowdrun.training.bench.batch import by_batch_size
 from crowdrun.training.bench.depth import depth as measured_depth
 from crowdrun.training.bench.launch import Measurement, threads_of
+from crowdrun.training.bench.scaling import by_ranks
 from crowdrun.training.models.table import BUILT_IN, task_named
 from crowdrun.training.strategies.settings import StrategySpec
 
 _JSON = click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write every figure.")
 
 
+_MODEL = click.option("--model", type=click.Choice(list(BUILT_IN)), default="lenet", show_default=True)
+_STEPS = click.option(
+    "--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Steps, after 3 to warm up."
+)
+_BATCH = click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
+_PLOT = click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="A plot: .svg, .png or .pdf.")
+
+
 @click.command()
 @click.option("--ranks", type=click.IntRange(min=2), default=2, show_default=True, help="Processes.")
-@click.option("--model", type=click.Choice(list(BUILT_IN)), default="lenet", show_default=True)
-@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Steps, after 3 to warm up.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Of all ranks together.")
+@_MODEL
+@_STEPS
+@_BATCH
 @click.option(
     "--strategy", "ways", multiple=True, type=click.Choice(list(comparison.WAYS)),
     help="One alone, beside the single process; may be repeated.",
 )  # fmt: skip
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Bars in an .svg, .png or .pdf.")
+@_PLOT
 @_JSON
 def compare(
     ranks: int,
@@ -44,26 +62,52 @@ def compare(
 ) -> None:
     """Strategies side by side: time of a step, bytes on the wire, memory, and how far they are from one process.
 
-    The same task, seed and samples for all, by plain SGD with momentum.
+    The same task, seed and samples for all, by plain SGD with momentum; --batch-size is that of all ranks together.
     """
-    task = task_named(model, {})
-    plain = Measurement(
-        target=task.module,
-        options=TrainingOptions(batch_size=batch_size, optimizer="sgd", learning_rate=0.05, extra=task.options),
-        strategy=StrategySpec(),
-        ranks=ranks,
-        # As many for all: a rank would have one GPU, whatever the number of ranks.
-        threads=threads_of(ranks),
-        steps=steps,
-        warm_up=3,
-        compare=True,
-    )
+    plain = _measurement(model, ranks=ranks, steps=steps, batch_size=batch_size, compare=True)
     with progress_bar("compare") as progress:
         figures = comparison.compare(plain, ways=ways or tuple(comparison.WAYS), progress=progress)
     show_comparison(figures, Console(highlight=False))
     if plot:
         plot_comparison(figures, plot)
     _write(json_file, {"model": model, "ranks": ranks, "steps": steps, "batch_size": batch_size, **figures})
+
+
+@click.command()
+@_MODEL
+@_STEPS
+@click.option("--largest", type=click.IntRange(min=2), default=256, show_default=True, help="From 1 on by doubling.")
+@_PLOT
+@_JSON
+def batch(model: str, steps: int, largest: int, plot: Path | None, json_file: Path | None) -> None:
+    """Samples a second against the batch size, in one process, and where the curve bends."""
+    sizes = [2**power for power in range(largest.bit_length()) if 2**power <= largest]
+    plain = _measurement(model, ranks=1, steps=steps, batch_size=1, compare=False)
+    with progress_bar("batch") as progress:
+        figures = by_batch_size(plain, batch_sizes=sizes, progress=progress)
+    show_batches(figures, Console(highlight=False))
+    if plot:
+        plot_batches(figures, plot)
+    _write(json_file, {"model": model, "steps": steps, **figures})
+
+
+@click.command()
+@click.option("--ranks", type=click.IntRange(min=2), default=2, show_default=True, help="The most; from 1 by doubling.")
+@_MODEL
+@_STEPS
+@_BATCH
+@_PLOT
+@_JSON
+def scaling(ranks: int, model: str, steps: int, batch_size: int, plot: Path | None, json_file: Path | None) -> None:
+    """Speedup and efficiency against ranks: strong (--batch-size divided) and weak (--batch-size on each rank)."""
+    numbers = [2**power for power in range(ranks.bit_length()) if 2**power <= ranks]
+    plain = _measurement(model, ranks=ranks, steps=steps, batch_size=batch_size, compare=False)
+    with progress_bar("scaling") as progress:
+        figures = by_ranks(plain, ranks=numbers, progress=progress)
+    show_scaling(figures, Console(highlight=False))
+    if plot:
+        plot_scaling(figures, plot)
+    _write(json_file, {"model": model, "steps": steps, **figures})
 
 
 @click.command()
@@ -79,6 +123,21 @@ def depth(layers: int, stages: int, steps: int, json_file: Path | None) -> None:
         figures = measured_depth(layers, stages=stages, steps=steps, progress=progress)
     show_depth(figures, Console(highlight=False))
     _write(json_file, figures)
+
+
+def _measurement(model: str, *, ranks: int, steps: int, batch_size: int, compare: bool) -> Measurement:
+    task = task_named(model, {})
+    return Measurement(
+        target=task.module,
+        options=TrainingOptions(batch_size=batch_size, optimizer="sgd", learning_rate=0.05, extra=task.options),
+        strategy=StrategySpec(),
+        ranks=ranks,
+        # As many for all: a rank would have one GPU, whatever the number of ranks.
+        threads=threads_of(ranks),
+        steps=steps,
+        warm_up=3,
+        compare=compare,
+    )
 
 
 def _write(file: Path | None, figures: Mapping[str, Any]) -> None:

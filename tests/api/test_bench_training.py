@@ -1,4 +1,4 @@
-"""`crowdrun bench compare` and `bench depth`, really run, on few steps."""
+"""The benches of training, really run, on few steps."""
 
 import json
 from pathlib import Path
@@ -38,6 +38,31 @@ def test_a_deep_network_is_trained_and_its_losses_told(tmp_path: Path) -> None:
     figures = json.loads(file.read_text())
     assert (figures["layers"], len(figures["peak_mem_mb"]), len(figures["losses"])) == (200, 2, 3)
     assert "200 layers in 2 pipeline stages" in result.output
+
+
+def test_samples_a_second_are_measured_by_batch_size(tmp_path: Path) -> None:
+    file, plot = tmp_path / "batch.json", tmp_path / "batch.svg"
+    options = ["--largest", "2", "--steps", "3", "--json", str(file), "--plot", str(plot)]
+    result = CliRunner().invoke(command, ["batch", *options])
+    assert result.exit_code == 0, result.output
+    figures = json.loads(file.read_text())
+    assert [one["batch_size"] for one in figures["batches"]] == [1, 2]
+    assert all(one["samples_per_s"] == one["batch_size"] / one["step_s"] for one in figures["batches"])
+    assert plot.is_file()
+
+
+def test_speedup_is_measured_strong_and_weak(tmp_path: Path) -> None:
+    file, plot = tmp_path / "scaling.json", tmp_path / "scaling.svg"
+    options = ["--batch-size", "8", "--steps", "3", "--json", str(file), "--plot", str(plot)]
+    result = CliRunner().invoke(command, ["scaling", *options])
+    assert result.exit_code == 0, result.output
+    figures = json.loads(file.read_text())
+    assert [(one["ranks"], one["batch_size"]) for one in figures["weak"]] == [(1, 8), (2, 16)]
+    assert [(one["ranks"], one["batch_size"]) for one in figures["strong"]] == [(1, 8), (2, 8)]
+    for kind in ("strong", "weak"):
+        assert (figures[kind][0]["speedup"], figures[kind][0]["efficiency"]) == (1.0, 1.0)
+        assert figures[kind][1]["efficiency"] == figures[kind][1]["speedup"] / 2
+    assert plot.is_file()
 
 
 def test_every_strategy_is_among_those_that_are_compared() -> None:

@@ -14,6 +14,8 @@ from typing import Any
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import LaunchError
 from crowdrun.data.task import TrainingOptions
+from crowdrun.training.launch.signals import raised_as_interrupts
+from crowdrun.training.processes import MARK, sweep
 from crowdrun.training.strategies.settings import StrategySpec
 
 #: Called with the share of the steps that is done.
@@ -41,7 +43,7 @@ class Measurement:
     compare: bool
 
 
-def measure(measurement: Measurement, folder: Path, tick: Tick) -> dict[str, Any]:
+def measure(measurement: Measurement, folder: Path, tick: Tick | None = None) -> dict[str, Any]:
     """Train the steps in processes of their own; `folder` is made. Keys: those of `rank.py`.
 
     Raises:
@@ -51,14 +53,19 @@ def measure(measurement: Measurement, folder: Path, tick: Tick) -> dict[str, Any
     order = {**asdict(measurement), "strategy": measurement.strategy.to_table()}
     write_atomically(folder / "order.json", json.dumps(order).encode())
     with (folder / "output.log").open("wb") as log:
-        process = subprocess.Popen(
-            _command(measurement, folder), stdout=log, stderr=log, env=_environment(measurement), start_new_session=True
-        )
-        try:
-            _wait(process, folder, tick)
-        finally:
-            if process.poll() is None:
-                process.terminate()  # torchrun ends its ranks
+        mark = f"{folder}.{os.getpid()}"
+        with raised_as_interrupts():
+            process = subprocess.Popen(
+                _command(measurement, folder),
+                stdout=log,
+                stderr=log,
+                env={**_environment(measurement), MARK: mark},
+                start_new_session=True,  # Ctrl-C comes to us alone
+            )
+            try:
+                _wait(process, folder, tick)
+            finally:
+                sweep(mark)
                 process.wait()
     file = folder / "measured.json"
     if process.returncode or not file.is_file():
@@ -82,11 +89,12 @@ def _environment(measurement: Measurement) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(measurement.threads), "GLOO_SOCKET_IFNAME": "lo", **os.environ}
 
 
-def _wait(process: subprocess.Popen[bytes], folder: Path, tick: Tick) -> None:
+def _wait(process: subprocess.Popen[bytes], folder: Path, tick: Tick | None) -> None:
     while process.poll() is None:
-        with suppress(OSError, ValueError):
-            told = json.loads((folder / "progress.json").read_text())
-            tick(told["done"] / told["of"])
+        if tick:
+            with suppress(OSError, ValueError):
+                told = json.loads((folder / "progress.json").read_text())
+                tick(told["done"] / told["of"])
         time.sleep(_TICK_S)
 
 
