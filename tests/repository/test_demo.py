@@ -22,9 +22,7 @@ def test_make_demo_goes_round_the_whole_loop(crowdrun_home: Path) -> None:
         float(re.search(rf"{name}\s+(\d+) MB", figures)[1])
         for name in ("asked", "recommended", "used")  # type: ignore[index]
     )
-    assert recommended < asked
-    # Not below what was recommended: that is promised for 19 jobs of 20, by a log of another machine.
-    assert used < asked
+    assert used < recommended < asked
     accuracy = float(re.search(r"test accuracy of ([\d.]+)%", figures)[1])  # type: ignore[index]
     assert accuracy > 97
     before, after = map(int, re.search(r"(\d+) jobs known before, (\d+) after", figures).groups())  # type: ignore[union-attr]
