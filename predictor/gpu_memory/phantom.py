@@ -8,6 +8,7 @@ into a range that the kernel has only promised (`mmap`, MAP_NORESERVE). Nothing 
 import math
 import mmap
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ class PhantomMemory:
     """
 
     def __init__(self) -> None:
-        self._range = _reserve()
+        self._range = _reserved()
         self._room = len(self._range) - _STEP_BYTES * _STEPS
         self._begin = torch.frombuffer(self._range, dtype=torch.uint8, count=1).data_ptr()
         self._end = self._begin + len(self._range)
@@ -77,7 +78,9 @@ def _contiguous(size: Sequence[int]) -> list[int]:
     return strides[::-1]
 
 
-def _reserve() -> mmap.mmap:
+@cache
+def _reserved() -> mmap.mmap:
+    """One range for all traces of a process, also those that are not yet collected: there is only room for a few."""
     for size in _RESERVED_BYTES:
         try:
             return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)

@@ -66,10 +66,12 @@ CASES = {
     "federated": Case(strategy={"name": "local-sgd", "private_shares": [0.7, 0.3]}),
     "server": Case(strategy={"name": "server"}, ranks=(2, 4)),
     "server-adamw": Case(strategy={"name": "server"}, options=ADAMW),
-    "asynchronous": Case(strategy={"name": "server", "mode": "asynchronous"}, slow_s=0.03),
+    "asynchronous": Case(
+        strategy={"name": "server", "mode": "asynchronous"}, options={"learning_rate": 0.02}, slow_s=0.02, epochs=8
+    ),
     "stale-synchronous": Case(
         strategy={"name": "server", "mode": "stale-synchronous", "bound": 2},
-        options={"batch_size": 4}, ranks=(2, 4), slow_s=0.03,
+        options={"batch_size": 4, "learning_rate": 0.02}, ranks=(2, 4), slow_s=0.02, epochs=8,
     ),
     "gpipe": Case(strategy={"name": "pipeline", "schedule": "gpipe"}),
     "1f1b": Case(strategy={"name": "pipeline", "schedule": "1f1b"}, ranks=(2, 4)),
