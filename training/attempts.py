@@ -5,6 +5,7 @@ The first that does not die for want of host memory is the last.
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +15,15 @@ from crowdrun.data.job import JobOutcome, JobRequest, Recommendation
 from crowdrun.training.job import Job, to_request
 from crowdrun.training.launch.base import Attempt, Ended, Launcher
 from crowdrun.training.outcome import read_result
-from crowdrun.training.plan import Plan, make_plan
+from crowdrun.training.planning.forecaster import Forecaster
+from crowdrun.training.planning.layout import planned_job, with_layout
+from crowdrun.training.planning.plan import Machine, Plan, make_plan
 from crowdrun.training.runs import PLAN_FILE, AttemptRecord, RunRecord, new_run_folder, write_record
 
 #: What says how much a job needs; None when it has nothing to say.
 Recommend = Callable[[JobRequest], Recommendation | None]
+#: What forecasts the memory of a task for a plan, as long as the context lasts; None has nothing to say.
+Forecasting = Callable[[Job, Plan, Machine], AbstractContextManager[Forecaster | None]]
 #: What keeps the outcome of each attempt.
 Record = Callable[[JobRequest, JobOutcome], None]
 
@@ -39,17 +44,30 @@ class Listener:
         """It ended, and its outcome is kept."""
 
 
-def plan_run(job: Job, launcher: Launcher, recommend: Recommend, folder: Path) -> RunRecord:
-    """The request, what is recommended for it, and the plan; nothing is made or started."""
+def no_forecast(job: Job, plan: Plan, machine: Machine) -> AbstractContextManager[Forecaster | None]:
+    """Plans without one."""
+    del job, plan, machine
+    return nullcontext()
+
+
+def plan_run(
+    job: Job, launcher: Launcher, recommend: Recommend, folder: Path, forecasting: Forecasting = no_forecast
+) -> RunRecord:
+    """The request, what is recommended and forecast for it, and the plan; nothing is made or started."""
     request = to_request(job, submit_time=time.time())
     recommendation = recommend(request)
-    plan = make_plan(request, recommendation, launcher.machine(), adaptable=job.task is not None)
-    return RunRecord(run_id=folder.name, folder=folder, request=request, recommendation=recommendation, plan=plan)
+    machine = launcher.machine()
+    plan = make_plan(request, recommendation, machine, adaptable=job.task is not None)
+    with forecasting(job, plan, machine) as forecaster:
+        plan = with_layout(plan, job, machine, forecaster)
+    return RunRecord(
+        run_id=folder.name, folder=folder, request=request, recommendation=recommendation, plan=plan, site=machine.site
+    )
 
 
 def first_attempt(job: Job, record: RunRecord) -> Attempt:
     """What would be started first."""
-    return _attempt(job, record, 1, record.plan.mem_mb)
+    return _attempt(planned_job(job, record.plan), record, 1, record.plan.mem_mb)
 
 
 def run_job(
@@ -59,6 +77,7 @@ def run_job(
     runs_dir: Path,
     recommend: Recommend,
     keep: Record,
+    forecasting: Forecasting = no_forecast,
     attempts: int = 3,
     listener: Listener | None = None,
 ) -> RunRecord:
@@ -74,7 +93,8 @@ def run_job(
         raise ConfigError(f"attempts is {attempts}; it must be 1 or more")
     told = listener or Listener()
     folder = new_run_folder(runs_dir, job.name, now=datetime.now(UTC))
-    record = plan_run(job, launcher, recommend, folder)
+    record = plan_run(job, launcher, recommend, folder, forecasting)
+    job = planned_job(job, record.plan)
     write_record(record, name=PLAN_FILE)
     told.planned(record)
     mem_mb: float | None = record.plan.mem_mb

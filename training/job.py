@@ -5,7 +5,7 @@ task = "lenet"                             # built in, a module, or the path of 
 ranks = 2
 epochs = 12
 batch_size = 64                            # and the other fields of TrainingOptions
-strategy = "ddp"                           # or a table [strategy]: its name, and what it can be told (docs/training.md)
+strategy = "fsdp"                          # or a table [strategy]: its name, and what it can be told (docs/training.md)
 [resources]                                # what would be asked for without crowdrun
 mem_mb = 16000
 timelimit_s = 3600
@@ -26,7 +26,8 @@ from crowdrun.data.errors import ConfigError
 from crowdrun.data.job import JobRequest
 from crowdrun.data.task import TrainingOptions
 from crowdrun.training.models.table import BUILT_IN, BuiltIn, task_named
-from crowdrun.training.strategies.settings import StrategySpec, strategy_spec
+from crowdrun.training.planning.placement import PLACEMENTS
+from crowdrun.training.strategies.settings import AUTO, StrategySpec, strategy_spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +44,16 @@ class Resources:
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
+    #: Memory of one card, MB, where the machine does not say it.
+    card_mb: float | None = None
+    #: auto, pack (close together) or spread.
+    placement: str = "auto"
 
     def __post_init__(self) -> None:
-        for name, least in (("mem_mb", 1), ("gpus", 0), ("timelimit_s", 1), ("cpus", 1), ("nodes", 1)):
+        if self.placement not in PLACEMENTS:
+            raise ConfigError(f"placement is {self.placement!r}; it must be one of {', '.join(PLACEMENTS)}")
+        least_of = {"mem_mb": 1, "gpus": 0, "timelimit_s": 1, "cpus": 1, "nodes": 1, "card_mb": 1}
+        for name, least in least_of.items():
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and least <= value < float("inf")):
                 raise ConfigError(f"{name} is {value!r}; it must be a number of {least} or more")
@@ -150,7 +158,7 @@ def _job(table: Mapping[str, Any], file: Path, work_dir: Path) -> Job:
         work_dir=work_dir,
         ranks=table.get("ranks", 1),
         resources=Resources(**resources),
-        task=replace(spec, strategy=strategy_spec(table.get("strategy", "ddp"))),
+        task=replace(spec, strategy=strategy_spec(table.get("strategy", AUTO))),
     )
 
 
@@ -165,7 +173,7 @@ def named_job(name: str, *, work_dir: Path) -> Job:
     >>> named_job("resnet-50", work_dir=Path("/w")).task.options.extra
     {'depth': 50}
     """
-    spec = _built_in(name, task_named(name, {}), {}, None)
+    spec = replace(_built_in(name, task_named(name, {}), {}, None), strategy=strategy_spec(AUTO))
     return Job(name=name, command=("crowdrun", "run", name), work_dir=work_dir, task=spec)
 
 
@@ -207,14 +215,15 @@ def with_flags(
     ranks: int | None = None,
     mem_mb: float | None = None,
     timelimit_s: float | None = None,
+    gpus: int | None = None,
+    card_mb: float | None = None,
+    placement: str | None = None,
     strategy: str | None = None,
 ) -> Job:
     """The job with what the command line says in place of what the file says."""
-    resources = replace(
-        job.resources,
-        mem_mb=job.resources.mem_mb if mem_mb is None else mem_mb,
-        timelimit_s=job.resources.timelimit_s if timelimit_s is None else timelimit_s,
-    )
+    told = {"mem_mb": mem_mb, "timelimit_s": timelimit_s, "gpus": gpus, "card_mb": card_mb, "placement": placement}
+    given: dict[str, Any] = {key: value for key, value in told.items() if value is not None}
+    resources = replace(job.resources, **given)
     if strategy is not None:
         job = _with_strategy(job, strategy)
     return replace(job, name=name or job.name, ranks=job.ranks if ranks is None else ranks, resources=resources)

@@ -18,7 +18,7 @@ from typing import Any
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import LaunchError
 from crowdrun.data.job import JobOutcome, JobRequest, Recommendation
-from crowdrun.training.plan import Plan
+from crowdrun.training.planning.plan import Plan
 
 #: State -> exit status: 128 + SIGKILL and SIGINT as a shell says it, and that of `man 1 timeout`.
 STOPPED_STATUS = {"OUT_OF_MEMORY": 137, "TIMEOUT": 124, "CANCELLED": 130}
@@ -47,6 +47,8 @@ class RunRecord:
     request: JobRequest
     recommendation: Recommendation | None
     plan: Plan
+    #: Where it ran, as far as forecasts are concerned.
+    site: str = ""
     attempts: tuple[AttemptRecord, ...] = ()
     #: What rank 0 of a task reported: losses, scores, parameters, memory of each rank.
     result: Mapping[str, Any] | None = None

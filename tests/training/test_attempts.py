@@ -19,7 +19,7 @@ from crowdrun.training.attempts import first_attempt, plan_run, run_job
 from crowdrun.training.job import Job, Resources, command_job
 from crowdrun.training.launch.base import Attempt, Ended, Launcher, Tick
 from crowdrun.training.launch.local import LocalLauncher
-from crowdrun.training.plan import Machine
+from crowdrun.training.planning.plan import Machine
 from crowdrun.training.runs import RunRecord
 
 Kept = list[tuple[JobRequest, JobOutcome]]

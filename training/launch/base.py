@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from crowdrun.data.job import JobOutcome
 from crowdrun.training.job import Job
-from crowdrun.training.plan import Machine, Plan
+from crowdrun.training.planning.plan import Machine, Plan
 
 #: Called about twice a second while an attempt is under way.
 Tick = Callable[[], None]

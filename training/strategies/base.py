@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
+from crowdrun.data.recompute import checkpoint_blocks
 from crowdrun.data.task import TrainingOptions, TrainingTask
 from crowdrun.training.batches import Share, train_shares
 from crowdrun.training.ranks import Ranks
@@ -30,7 +31,10 @@ class Setup:
     def model(self) -> nn.Module:
         """The network on this rank's device, with the same first weights on every rank."""
         torch.manual_seed(self.options.seed)
-        return placed(self.task.model(self.options), self.ranks.device, self.options)
+        model = self.task.model(self.options)
+        if self.options.activation_checkpointing:
+            checkpoint_blocks(model)
+        return placed(model, self.ranks.device, self.options)
 
     def precision(self) -> torch.autocast:
         """For the forward pass."""

@@ -9,7 +9,7 @@ from crowdrun.data.task import TrainingOptions
 from crowdrun.training.job import Job, Resources, TaskSpec, command_job
 from crowdrun.training.launch.base import Attempt
 from crowdrun.training.launch.sbatch_script import sbatch_script
-from crowdrun.training.plan import Plan
+from crowdrun.training.planning.plan import Plan
 
 PLAN = Plan(machine="slurm", mem_mb=901.0, ladder=(), timelimit_s=90.0, gpus=4, reasons=())
 TASK = TaskSpec(target="net", options=TrainingOptions())
