@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("crowdrun.api.commands.serve", "Serve predictions over REST."),
     "plan": ("crowdrun.api.commands.plan", "Say what a run would be given, and why; start nothing."),
     "run": ("crowdrun.api.commands.run", "Run a training job with what the crowd recommends, and measure it."),
+    "runs": ("crowdrun.api.commands.runs", "List what was run, and tell the story of one run."),
     "demo": ("crowdrun.api.commands.demo", "Show the whole loop on a real log."),
 }
 

@@ -53,7 +53,10 @@ def test_a_task_file_is_found_beside_the_job_file_and_must_be_there(tmp_path: Pa
     [
         ("name = 'x'", "there is no task"),
         ("task = 'm'\nepoch = 3", "epoch is no key of a job file; allowed are activation_checkpointing, batch_size"),
-        ("task = 'm'\n[resources]\nmemory = 3", r"memory is no key of \[resources\]; allowed are account, card_mb, cpus"),
+        (
+            "task = 'm'\n[resources]\nmemory = 3",
+            r"memory is no key of \[resources\]; allowed are account, card_mb, cpus",
+        ),
         ("task = 'm'\nepochs = 0", "epochs is 0; it must be a whole number of 1 or more"),
         ("task = 'm'\nbatch_size = 1.5", "batch_size is 1.5"),
         ("task = 'm'\nlearning_rate = 'high'", "learning_rate is 'high'"),

@@ -3,14 +3,14 @@
 The records are the runs' own (`training/runs.py`), so nothing is kept twice, and a run that is taken away is forgotten.
 """
 
-import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from statistics import median_high
 from typing import Any
 
 from crowdrun.training.planning.forecaster import Correction
-from crowdrun.training.runs import OUTCOME_FILE
+from crowdrun.training.run_history import read_runs
 
 #: Of the newest runs, so many that have a forecast are listened to, among so many that are looked at.
 LISTENED, LOOKED_AT = 20, 400
@@ -19,7 +19,7 @@ LISTENED, LOOKED_AT = 20, 400
 def corrections(runs_dir: Path, site: str) -> dict[str, Correction]:
     """Device (cuda, cpu) -> by how much a rank's peak was above what was traced for it, MB."""
     found: dict[str, list[float]] = {}
-    for record in _records(runs_dir):
+    for record in islice(read_runs(runs_dir), LOOKED_AT):
         if record.get("site") == site:
             for device, difference in differences_mb(record):
                 found.setdefault(device, []).append(difference)
@@ -47,13 +47,3 @@ def peak_mb(record: Mapping[str, Any]) -> float | None:
         peak = record["attempts"][-1]["outcome"].get("peak_gpu_mem_mb")
         return None if peak is None else float(peak)
     return max((float(rank["peak_mem_mb"]) for rank in result["ranks"] if rank.get("peak_mem_mb")), default=None)
-
-
-def _records(runs_dir: Path) -> Iterator[Mapping[str, Any]]:
-    """The newest first; what cannot be read has not ended, or is not ours."""
-    folders = sorted(runs_dir.iterdir(), reverse=True) if runs_dir.is_dir() else []
-    for folder in folders[:LOOKED_AT]:
-        try:
-            yield json.loads((folder / OUTCOME_FILE).read_text("utf-8"))
-        except (OSError, ValueError):
-            continue
