@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from crowdrun.api.commands.bench_training import batch, compare, depth, scaling
+from crowdrun.api.commands.bench_training import accuracy, batch, compare, depth, scaling
 from crowdrun.api.options import settings_options
 from crowdrun.api.progress import progress_bar
 from crowdrun.data.durable import write_atomically
@@ -21,7 +21,7 @@ def command() -> None:
     """Compare the crowd with what others published, on public logs, and ways of training on this machine."""
 
 
-for _bench in (compare, batch, scaling, depth):
+for _bench in (compare, batch, scaling, accuracy, depth):
     command.add_command(_bench)
 
 

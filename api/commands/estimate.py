@@ -12,6 +12,7 @@ import click
 from crowdrun.api.forecast_plot import plot_forecast
 from crowdrun.api.forecast_report import show_fit, show_forecast
 from crowdrun.api.options import settings_options
+from crowdrun.api.task_options import task_options
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import ConfigError, OutputError
 from crowdrun.data.forecast import DEVICES, STRATEGIES, Forecast, ForecastSettings
@@ -74,7 +75,9 @@ def command(
         strategy=strategy, world_size=_world(strategy, world), bucket_views=bucket_views, rank=rank,
     )  # fmt: skip
     limit_mb = None if limit is None else _size(limit)
-    built_in = task_named(task, _extra(extra)) if task in BUILT_IN else BuiltIn(module=task, options=_extra(extra))
+    built_in = (
+        task_named(task, task_options(extra)) if task in BUILT_IN else BuiltIn(module=task, options=task_options(extra))
+    )
     given = {"batch_size": batch, "optimizer": optimizer, "precision": precision}
     options = TrainingOptions(
         **{**built_in.training, **{key: value for key, value in given.items() if value is not None}},
@@ -129,23 +132,6 @@ def _size(text: str) -> float:
         return memory_mb(text, bare="M")
     except ValueError as error:
         raise ConfigError(f"--fit: {error}") from error
-
-
-def _extra(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """
-    >>> _extra(("layers=100", "checkpoint=true", "data=/scratch/mnist"))
-    {'layers': 100, 'checkpoint': True, 'data': '/scratch/mnist'}
-    """
-    found = {}
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not sign or not key:
-            raise ConfigError(f"--option {pair!r} is not KEY=VALUE")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
-    return found
 
 
 def _write(file: Path, text: str) -> None:
