@@ -39,6 +39,8 @@ class TrainingOptions:
     epochs: int = 1
     #: Samples a step, over all ranks together: it stays the same when the number of ranks changes.
     batch_size: int = 32
+    #: Samples that a rank takes at once, at most: gradients add up over the parts of its share. None takes all of it.
+    micro_batch: int | None = None
     #: A name that the task's `optimizer` knows.
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
@@ -66,7 +68,7 @@ class TrainingOptions:
             raise ConfigError(f"learning_rate is {self.learning_rate!r}; it must be a number above 0")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ConfigError(f"seed is {self.seed!r}; it must be a whole number of 0 or more")
-        for name, least in (("warmup_steps", 0), ("tuned_batch_size", 1)):
+        for name, least in (("warmup_steps", 0), ("tuned_batch_size", 1), ("micro_batch", 1)):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise ConfigError(f"{name} is {value!r}; it must be a whole number of {least} or more")

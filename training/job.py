@@ -6,6 +6,8 @@ ranks = 2
 epochs = 12
 batch_size = 64                            # and the other fields of TrainingOptions
 strategy = "ddp"                           # or a table [strategy]: its name, and what it can be told (docs/training.md)
+[checkpoint]                               # when the state is saved (docs/training.md); checkpoint = false: never
+every_s = 300
 [resources]                                # what would be asked for without crowdrun
 mem_mb = 16000
 timelimit_s = 3600
@@ -25,6 +27,7 @@ from typing import Any
 from crowdrun.data.errors import ConfigError
 from crowdrun.data.job import JobRequest
 from crowdrun.data.task import TrainingOptions
+from crowdrun.training.checkpoints.options import CheckpointOptions, checkpoint_options
 from crowdrun.training.models.table import BUILT_IN, BuiltIn, task_named
 from crowdrun.training.strategies.settings import StrategySpec, strategy_spec
 
@@ -64,6 +67,8 @@ class TaskSpec:
     #: The network's name in the log; None is the task's own name.
     model: str | None = None
     strategy: StrategySpec = field(default_factory=StrategySpec)
+    #: None keeps no checkpoints.
+    checkpoint: CheckpointOptions | None = field(default_factory=CheckpointOptions)
 
     @property
     def name(self) -> str:
@@ -130,7 +135,9 @@ def load_job(file: Path, *, work_dir: Path) -> Job:
 
 
 _OPTION_KEYS = frozenset(f.name for f in fields(TrainingOptions)) - {"extra"}
-_JOB_KEYS = frozenset({"name", "task", "model", "ranks", "resources", "options", "strategy"}) | _OPTION_KEYS
+_JOB_KEYS = (
+    frozenset({"name", "task", "model", "ranks", "resources", "options", "strategy", "checkpoint"}) | _OPTION_KEYS
+)
 
 
 def _job(table: Mapping[str, Any], file: Path, work_dir: Path) -> Job:
@@ -150,7 +157,11 @@ def _job(table: Mapping[str, Any], file: Path, work_dir: Path) -> Job:
         work_dir=work_dir,
         ranks=table.get("ranks", 1),
         resources=Resources(**resources),
-        task=replace(spec, strategy=strategy_spec(table.get("strategy", "ddp"))),
+        task=replace(
+            spec,
+            strategy=strategy_spec(table.get("strategy", "ddp")),
+            checkpoint=checkpoint_options(table.get("checkpoint", True)),
+        ),
     )
 
 

@@ -39,6 +39,11 @@ class Shard:
         self._sum = torch.zeros_like(values)
         self.largest_gap = 0
 
+    @property
+    def values(self) -> nn.Parameter:
+        """What the optimiser steps."""
+        return self._vector.values
+
     def push(self, worker: int, clock: int, gradient: Tensor, reply: Reply) -> None:
         """A worker's gradient for this part; `reply` is called with the part when it may go on."""
         with self._lock:
