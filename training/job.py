@@ -57,6 +57,10 @@ class Resources:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; it must be a whole number")
 
 
+#: As long as gloo waits for other ranks.
+HANG_S = 1800.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec:
     """A training task and how it is trained."""
@@ -67,6 +71,8 @@ class TaskSpec:
     #: The network's name in the log; None is the task's own name.
     model: str | None = None
     strategy: StrategySpec = field(default_factory=StrategySpec)
+    #: It is ended when no rank has made a step for so long, s.
+    hang_s: float = HANG_S
     #: None keeps no checkpoints.
     checkpoint: CheckpointOptions | None = field(default_factory=CheckpointOptions)
 
@@ -135,9 +141,8 @@ def load_job(file: Path, *, work_dir: Path) -> Job:
 
 
 _OPTION_KEYS = frozenset(f.name for f in fields(TrainingOptions)) - {"extra"}
-_JOB_KEYS = (
-    frozenset({"name", "task", "model", "ranks", "resources", "options", "strategy", "checkpoint"}) | _OPTION_KEYS
-)
+_OWN_KEYS = {"name", "task", "model", "ranks", "resources", "options", "strategy", "hang_s", "checkpoint"}
+_JOB_KEYS = _OPTION_KEYS | _OWN_KEYS
 
 
 def _job(table: Mapping[str, Any], file: Path, work_dir: Path) -> Job:
@@ -160,6 +165,7 @@ def _job(table: Mapping[str, Any], file: Path, work_dir: Path) -> Job:
         task=replace(
             spec,
             strategy=strategy_spec(table.get("strategy", "ddp")),
+            hang_s=_seconds(table, "hang_s", HANG_S),
             checkpoint=checkpoint_options(table.get("checkpoint", True)),
         ),
     )
@@ -198,6 +204,13 @@ def _text(table: Mapping[str, Any], name: str) -> str | None:
     if value is not None and not (isinstance(value, str) and value):
         raise ConfigError(f"{name} is {value!r}; it must be a text")
     return value
+
+
+def _seconds(table: Mapping[str, Any], name: str, default: float) -> float:
+    value = table.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ConfigError(f"{name} is {value!r}; it must be a number of seconds above 0")
+    return float(value)
 
 
 def _target(task: str | None, file: Path) -> str:

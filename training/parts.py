@@ -1,5 +1,6 @@
 """Parts of a batch, as torch's default collate makes it.
 
+>>> import torch
 >>> batch = {"x": torch.arange(5), "name": ["a", "b", "c", "d", "e"]}
 >>> [(cut(batch, start, size)["x"].tolist(), weight) for start, size, weight in parts(5, 2)]
 [([0, 1], 0.4), ([2, 3, 4], 0.6)]

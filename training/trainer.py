@@ -36,6 +36,8 @@ class Trainer:
         self.setup = Setup(task=task, options=options, ranks=ranks, decided=decided or {})
         self.strategy = make_strategy(spec, self.setup)
         self.position = Position()
+        #: Called after each step, and each batch of the test set.
+        self.got_on: Callable[[], None] = _nothing
         self._rate = LearningRate(self.strategy.optimizer, options)
         self._begun = time.perf_counter()
 
@@ -51,6 +53,7 @@ class Trainer:
             self._rate.before_step(position.step)
             loss = self.strategy.step(share)
             position.stepped(share.samples if self.strategy.counts else 0, loss)
+            self.got_on()
             after_step()
         self.strategy.end_epoch()
         totals = torch.tensor(
@@ -84,6 +87,7 @@ class Trainer:
             for name, values in scores.items():
                 count, total = sums.get(name, (0, 0.0))
                 sums[name] = count + values.numel(), total + values.double().sum().item()
+            self.got_on()
         return _means(self.setup.ranks.gather(sums)), sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -5,8 +5,11 @@ rank, which is how `python task.py` runs a task alone.
 """
 
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +23,11 @@ from crowdrun.data.task import TrainingOptions, TrainingTask
 from crowdrun.training.checkpoints.folder import FOLDER
 from crowdrun.training.checkpoints.options import CheckpointOptions
 from crowdrun.training.checkpoints.stop import StoppedError, StopRequest
+from crowdrun.training.heartbeat import Heartbeat
+from crowdrun.training.out_of_memory import is_out_of_memory, tell
 from crowdrun.training.rank_files import DATA_FILE, PROGRESS_FILE, RESULT_FILE, STOP_FILE, STOPPED_FILE
 from crowdrun.training.ranks import Ranks, meet
+from crowdrun.training.stragglers import stragglers
 from crowdrun.training.strategies.settings import StrategySpec, strategy_spec
 from crowdrun.training.task_loader import load_task
 from crowdrun.training.trainer import Trainer
@@ -62,9 +68,33 @@ def train(
     None when the ranks were told to stop: what they had done is then saved.
     """
     task = load_task(target, work_dir=work_dir)
-    with meet() as ranks:
+    rank = int(os.environ.get("RANK", "0"))
+    with _heartbeat(folder, rank) as heart, meet() as ranks, _memory_told(folder, rank, options, ranks):
         # In a function of its own: the model that it wraps is gone before the ranks part (see `meet`).
-        return _train(task, target, options, spec, ranks, folder, checkpoint)
+        return _train(task, target, options, spec, ranks, folder, checkpoint, heart)
+
+
+@contextmanager
+def _heartbeat(folder: Path | None, rank: int) -> Iterator[Heartbeat | None]:
+    """Alive as long as the rank, where somebody can look at it."""
+    if folder is None:
+        yield None
+        return
+    heart = Heartbeat(folder, rank)
+    heart.start()
+    yield heart
+    heart.end()
+
+
+@contextmanager
+def _memory_told(folder: Path | None, rank: int, options: TrainingOptions, ranks: Ranks) -> Iterator[None]:
+    """Before a rank dies for want of memory, the runner is told how many samples it took at once."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if folder and is_out_of_memory(error):
+            tell(folder, rank, taken=options.micro_batch or -(-options.batch_size // ranks.world_size))
+        raise
 
 
 def _train(
@@ -75,6 +105,7 @@ def _train(
     ranks: Ranks,
     folder: Path | None,
     checkpoint: CheckpointOptions | None,
+    heart: Heartbeat | None,
 ) -> dict[str, Any] | None:
     train_set, test_set = task.data("train", options), task.data("test", options)
     source = getattr(train_set, "source", None)
@@ -85,16 +116,21 @@ def _train(
         trainer, keeper = _kept(task, options, ranks, spec, folder, checkpoint, about, train_set)
     else:
         trainer, keeper = Trainer(task, options, ranks, spec), None
-    sent_before = sent_bytes()
+    if heart:
+        trainer.got_on = heart.stepped
+    sent_before, begun, own_before = sent_bytes(), time.perf_counter(), heart.own_s if heart else 0.0
     try:
         _train_epochs(trainer, keeper, train_set, folder)
     except StoppedError as stopped:
         trainer.strategy.close()
         _tell_stopped(ranks, folder, str(stopped), trainer.position.step)
         return None
-    sent = sent_bytes() - sent_before
+    trained_s, sent = time.perf_counter() - begun, sent_bytes() - sent_before
+    own = {"own_s": round(heart.own_s - own_before, 1)} if heart else {}
     scores, parameters = trainer.evaluate(test_set)
     trainer.strategy.close()
+    told = {**_footprint(ranks), "sent_mb": round(sent / 2**20, 3), **own, **trainer.strategy.report()}
+    every = ranks.gather(told)
     result = {
         "target": target,
         "options": asdict(options),
@@ -104,7 +140,8 @@ def _train(
         "device": ranks.device.type,
         "history": trainer.position.history,
         "scores": scores,
-        "ranks": ranks.gather({**_footprint(ranks), "sent_mb": round(sent / 2**20, 3), **trainer.strategy.report()}),
+        "ranks": every,
+        "stragglers": stragglers([one["own_s"] for one in every], trained_s=trained_s) if heart else [],
     }
     if ranks.first and folder:
         write_atomically(folder / RESULT_FILE, json.dumps(result, indent=2).encode())
@@ -125,6 +162,8 @@ def _kept(
     # Here, since torch's distributed checkpoints take a second to import.
     from crowdrun.training.checkpoints.keeper import Keeper, find
 
+    if ranks.first:
+        (folder / STOPPED_FILE).unlink(missing_ok=True)
     stop = StopRequest(folder / STOP_FILE)
     stop.listen()
     checkpoints = folder.parent / FOLDER

@@ -18,6 +18,7 @@ from crowdrun.data.store_open import open_store, pseudonyms_of
 from crowdrun.data.units import duration_s
 from crowdrun.training.attempts import Recommend, Record, first_attempt, plan_run, run_job
 from crowdrun.training.job import Job, command_job, load_job, named_job, with_flags
+from crowdrun.training.job_file import read_job
 from crowdrun.training.launch.registry import LAUNCHERS
 from crowdrun.training.models.table import BUILT_IN
 from crowdrun.training.strategies.settings import SETTINGS
@@ -27,7 +28,8 @@ SOURCE = "crowdrun run"
 
 @click.command()
 @settings_options("home", "store", "risk", "pseudonymise")
-@click.argument("job", nargs=-1, required=True)
+@click.argument("job", nargs=-1)
+@click.option("--resume", metavar="RUN", help="In place of JOB: go on with a run, by its id or folder.")
 @click.option("--on", "place", type=click.Choice(list(LAUNCHERS)), default="local", show_default=True)
 @click.option("--name", help="The name in the log; the script's or the job file's without it.")
 @click.option("--ranks", type=click.IntRange(min=1), help="Processes; above 1 a command runs under torchrun.")
@@ -42,6 +44,7 @@ SOURCE = "crowdrun run"
 def command(
     settings: Settings,
     job: Sequence[str],
+    resume: str | None,
     place: str,
     name: str | None,
     ranks: int | None,
@@ -64,9 +67,16 @@ def command(
     crowdrun run lenet --ranks 2
     crowdrun run --mem-mb 64000 -- python train.py --epochs 3
     crowdrun run --on slurm --dry-run job.toml
+    crowdrun run --resume 20260102T030405Z-digits-1a2b --time 8:00:00
     """
+    begun = None if resume is None else _begun(resume, job, settings.runs_dir)
     asked = with_flags(
-        _job(job), name=name, ranks=ranks, mem_mb=mem_mb, timelimit_s=_seconds(time_limit), strategy=strategy
+        read_job(begun) if begun else _job(job),
+        name=name,
+        ranks=ranks,
+        mem_mb=mem_mb,
+        timelimit_s=_seconds(time_limit),
+        strategy=strategy,
     )
     recommend = _nothing if no_predict else _recommender(settings, model_dir or settings.models_dir)
     launcher = LAUNCHERS[place]()
@@ -83,6 +93,7 @@ def command(
         keep=_keeper(settings),
         attempts=attempts,
         listener=RunReport(),
+        resume=begun,
     )
     show_outcome(record)
     if json_file:
@@ -90,7 +101,16 @@ def command(
     return record.status
 
 
+def _begun(run: str, job: Sequence[str], runs_dir: Path) -> Path:
+    """The folder of a run that is to go on."""
+    if job:
+        raise ConfigError(f"--resume {run} goes on with that run's own job; leave {' '.join(job)} out")
+    return runs_dir / run if (runs_dir / run).is_dir() else Path(run).absolute()
+
+
 def _job(words: Sequence[str]) -> Job:
+    if not words:
+        raise ConfigError("there is no job; name a job file, a built-in task, a command after --, or --resume RUN")
     if len(words) == 1 and words[0].endswith(".toml"):
         return load_job(Path(words[0]), work_dir=Path.cwd())
     if len(words) == 1 and words[0] in BUILT_IN:

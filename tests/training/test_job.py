@@ -52,7 +52,10 @@ def test_a_task_file_is_found_beside_the_job_file_and_must_be_there(tmp_path: Pa
     ("text", "said"),
     [
         ("name = 'x'", "there is no task"),
-        ("task = 'm'\nepoch = 3", "epoch is no key of a job file; allowed are batch_size, division, epochs"),
+        (
+            "task = 'm'\nepoch = 3",
+            "epoch is no key of a job file; allowed are batch_size, checkpoint, division",
+        ),
         ("task = 'm'\n[resources]\nmemory = 3", r"memory is no key of \[resources\]; allowed are account, cpus"),
         ("task = 'm'\nepochs = 0", "epochs is 0; it must be a whole number of 1 or more"),
         ("task = 'm'\nbatch_size = 1.5", "batch_size is 1.5"),
