@@ -22,6 +22,7 @@ from crowdrun.data.durable import write_atomically
 from crowdrun.data.task import TrainingOptions, TrainingTask
 from crowdrun.training.checkpoints.folder import FOLDER
 from crowdrun.training.checkpoints.options import CheckpointOptions
+from crowdrun.training.checkpoints.random_numbers import seed
 from crowdrun.training.checkpoints.stop import StoppedError, StopRequest
 from crowdrun.training.heartbeat import Heartbeat
 from crowdrun.training.out_of_memory import is_out_of_memory, tell
@@ -107,6 +108,7 @@ def _train(
     checkpoint: CheckpointOptions | None,
     heart: Heartbeat | None,
 ) -> dict[str, Any] | None:
+    seed(options.seed, ranks.rank)
     train_set, test_set = task.data("train", options), task.data("test", options)
     source = getattr(train_set, "source", None)
     if source:

@@ -7,6 +7,12 @@ import numpy as np
 import torch
 
 
+def seed(number: int, rank: int) -> None:
+    """Begin numpy's and Python's, each rank with its own; torch's are set when the model is made."""
+    random.seed(f"{number} {rank}")
+    np.random.seed((number * 1_000_003 + rank) % 2**32)
+
+
 def random_state(device: torch.device) -> dict[str, Any]:
     """Where each stands."""
     return {
