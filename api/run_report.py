@@ -15,9 +15,10 @@ from crowdrun.training.ending import GPU_OOM
 from crowdrun.training.job import Job
 from crowdrun.training.launch.base import Attempt
 from crowdrun.training.order import last_sample, output_file, read_tail, whole_lines
+from crowdrun.training.out_of_memory import smaller
 from crowdrun.training.planning.layout import planned_job
 from crowdrun.training.planning.plan import Plan
-from crowdrun.training.rank_files import DATA_FILE, PROGRESS_FILE
+from crowdrun.training.rank_files import DATA_FILE, PROGRESS_FILE, STOPPED_FILE
 from crowdrun.training.runs import AttemptRecord, RunRecord
 
 #: Lines of the output of a task that failed.
@@ -48,7 +49,9 @@ class RunReport(Listener):
     def started(self, attempt: Attempt) -> None:
         self._attempt, self._started, self._told, self._told_data = attempt, time.monotonic(), 0, False
         given = "no memory limit" if attempt.mem_mb is None else memory_text(attempt.mem_mb)
-        self._say(f"attempt {attempt.number} on {attempt.plan.machine}: {given}, {attempt.job.ranks} rank(s)")
+        micro_batch = attempt.job.task.options.micro_batch if attempt.job.task else None
+        parts = f", at most {micro_batch} samples at once" if micro_batch else ""
+        self._say(f"attempt {attempt.number} on {attempt.plan.machine}: {given}, {attempt.job.ranks} rank(s){parts}")
 
     def tick(self) -> None:
         """A live line on a terminal, while a task runs; elsewhere a line an epoch."""
@@ -82,10 +85,19 @@ class RunReport(Listener):
             f"attempt {attempt.number} ended {outcome.state}{why} (exit {outcome.exit_code}): {held}, {took:.1f} s"
         )
         if attempt.cause == GPU_OOM:
-            self._say("more host memory would not help; take a smaller batch_size, or a card with more memory")
+            half = smaller(self._attempt.folder) if self._attempt else None
+            more = "take a smaller batch_size, or a card with more memory"
+            self._say(f"more host memory would not help; {f'at most {half} samples at once might' if half else more}")
+        self._say_saved()
         if self._attempt and self._attempt.job.task and outcome.state == "FAILED":
             log = output_file(self._attempt.folder, 0)
             self._say("\n".join(["the end of its output:", *read_tail(log).splitlines()[-TAIL_LINES:], f"({log})"]))
+
+    def _say_saved(self) -> None:
+        """How a run that was stopped goes on, where all of it is saved."""
+        if self._attempt and (self._attempt.folder / STOPPED_FILE).is_file():
+            step = json.loads((self._attempt.folder / STOPPED_FILE).read_text())["step"]
+            self._say(f"saved at step {step}; it goes on with: crowdrun run --resume {self._attempt.run_id}")
 
     def _line(self, folder: Path, epochs: list[str]) -> str:
         sample = last_sample(folder, 0)
@@ -158,6 +170,8 @@ def show_outcome(record: RunRecord) -> None:
     console.print(_comparison(record))
     for line in rank_lines(record):
         console.print(line, markup=False, soft_wrap=True)
+    for rank in (record.result or {}).get("stragglers", []):
+        console.print(f"rank {rank} was slow: the others waited for it (own_s in the record)", markup=False)
     for name, value in (record.result or {}).get("scores", {}).items():
         console.print(f"{name} on the test set: {value:.2%}", markup=False)
     saved = saved_gb_h(record)

@@ -41,19 +41,26 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def job_of(words: Sequence[str], told: dict[str, Any]) -> Job:
-    """The file of a task, the name of a built-in one, or a command; with what the options say, taken out of `told`."""
+def job_of(job: Job, told: dict[str, Any]) -> Job:
+    """The job with what the options say, which are taken out of `told`."""
     flags = {name: told.pop(name) for name in ("name", "ranks", "strategy", "mem_mb", "gpus", "placement")}
     limit, card = told.pop("time_limit"), told.pop("card")
     return with_flags(
-        _named(words),
+        job,
         timelimit_s=_read("--time", duration_s, limit),
         card_mb=_read("--card", lambda text: memory_mb(text, bare="M"), card),
         **flags,
     )
 
 
-def _named(words: Sequence[str]) -> Job:
+def named(words: Sequence[str]) -> Job:
+    """The file of a task, the name of a built-in one, or a command.
+
+    Raises:
+        ConfigError: nothing was named, or the file cannot be used.
+    """
+    if not words:
+        raise ConfigError("there is no job; name a job file, a built-in task, a command after --, or --resume RUN")
     if len(words) == 1 and words[0].endswith(".toml"):
         return load_job(Path(words[0]), work_dir=Path.cwd())
     if len(words) == 1 and words[0] in BUILT_IN:

@@ -14,6 +14,7 @@ Every message holds what came, what was allowed, and what to do next.
     ├── NotEnoughDataError     too few labelled jobs to learn from
     ├── ForecastError          a model whose GPU memory cannot be forecast
     ├── LaunchError            a run that could not be started
+    ├── CheckpointError        a checkpoint that is damaged, or does not fit the model
     ├── ServiceError           a crowdrun service that cannot be reached, refuses or fails
     └── BusyError              there is no time or room for it now; later there may be
 """
@@ -65,6 +66,10 @@ class ForecastError(CrowdrunError):
 
 class LaunchError(CrowdrunError):
     """A run that could not be started."""
+
+
+class CheckpointError(CrowdrunError):
+    """A checkpoint that is damaged, or does not fit the model."""
 
 
 class BusyError(CrowdrunError):

@@ -39,6 +39,8 @@ class TrainingOptions:
     epochs: int = 1
     #: Samples a step, over all ranks together: it stays the same when the number of ranks changes.
     batch_size: int = 32
+    #: Samples that a rank takes at once, at most: gradients add up over the parts of its share. None takes all of it.
+    micro_batch: int | None = None
     #: A name that the task's `optimizer` knows.
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
@@ -54,8 +56,6 @@ class TrainingOptions:
     tuned_batch_size: int | None = None
     #: Steps in which the rate grows to that of the rule.
     warmup_steps: int = 0
-    #: Samples that a rank takes at once; more are taken in pieces, whose gradients are added up. None is all.
-    micro_batch: int | None = None
     #: Compute each of the model's repeated blocks again in the backward pass in place of keeping what it made.
     activation_checkpointing: bool = False
     #: The job file's [options]: whatever else the task wants to know.

@@ -1,10 +1,7 @@
-"""A run: attempt after attempt up the memory ladder, each measured and recorded.
-
-The first that does not die for want of host memory is the last.
-"""
+"""A run: attempt after attempt, each measured and recorded, until one ends well or there is no use in another."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,13 +9,23 @@ from pathlib import Path
 
 from crowdrun.data.errors import ConfigError
 from crowdrun.data.job import JobOutcome, JobRequest, Recommendation
+from crowdrun.training.again import Again, Next
 from crowdrun.training.job import Job, to_request
+from crowdrun.training.job_file import write_job
 from crowdrun.training.launch.base import Attempt, Ended, Launcher
 from crowdrun.training.outcome import read_result
 from crowdrun.training.planning.forecaster import Forecaster
 from crowdrun.training.planning.layout import planned_job, with_layout
 from crowdrun.training.planning.plan import Machine, Plan, make_plan
-from crowdrun.training.runs import PLAN_FILE, AttemptRecord, RunRecord, new_run_folder, write_record
+from crowdrun.training.runs import (
+    PLAN_FILE,
+    AttemptRecord,
+    RunRecord,
+    last_number,
+    new_run_folder,
+    read_attempts,
+    write_record,
+)
 
 #: What says how much a job needs; None when it has nothing to say.
 Recommend = Callable[[JobRequest], Recommendation | None]
@@ -80,10 +87,12 @@ def run_job(
     forecasting: Forecasting = no_forecast,
     attempts: int = 3,
     listener: Listener | None = None,
+    resume: Path | None = None,
 ) -> RunRecord:
     """Run a job to its end.
 
-    Only a death for want of host memory leads to another attempt, with the next rung of the plan's ladder.
+    `again.py` says after which ends there is another attempt. attempts: how many may die for want of host memory.
+    resume: the folder of a run that has been under way, which goes on.
 
     Raises:
         ConfigError: attempts is below 1.
@@ -92,23 +101,25 @@ def run_job(
     if attempts < 1:
         raise ConfigError(f"attempts is {attempts}; it must be 1 or more")
     told = listener or Listener()
-    folder = new_run_folder(runs_dir, job.name, now=datetime.now(UTC))
+    folder = resume or new_run_folder(runs_dir, job.name, now=datetime.now(UTC))
     record = plan_run(job, launcher, recommend, folder, forecasting)
-    job = planned_job(job, record.plan)
-    write_record(record, name=PLAN_FILE)
+    if resume:
+        record = replace(record, attempts=read_attempts(folder))
+    else:
+        write_record(record, name=PLAN_FILE)
     told.planned(record)
-    mem_mb: float | None = record.plan.mem_mb
-    for number in range(1, attempts + 1):
-        attempt = _attempt(job, record, number, mem_mb)
+    again = Again(record.plan, folder, attempts=attempts)
+    following: Next | None = Next(job=planned_job(job, record.plan), mem_mb=record.plan.mem_mb)
+    while following:
+        write_job(following.job, folder)
+        attempt = _attempt(following.job, record, last_number(folder) + 1, following.mem_mb)
         told.started(attempt)
         done = _done(attempt, record.request, launcher.run(attempt, told.tick))
         record = replace(record, attempts=(*record.attempts, done), result=read_result(attempt.folder))
         write_record(record)
         keep(done.request, done.outcome)
         told.ended(done)
-        mem_mb = next(_higher(record.plan, done), None)
-        if done.outcome.state != "OUT_OF_MEMORY" or mem_mb is None:
-            break
+        following = again.after(done, attempt.folder, attempt.job, attempt.mem_mb)
     return record
 
 
@@ -136,9 +147,3 @@ def _done(attempt: Attempt, asked: JobRequest, ended: Ended) -> AttemptRecord:
     return AttemptRecord(
         number=attempt.number, request=given, outcome=ended.outcome, cause=ended.cause, status=ended.status
     )
-
-
-def _higher(plan: Plan, done: AttemptRecord) -> Iterator[float]:
-    """The rungs above what the attempt was given and above what it was seen to hold, which was not enough."""
-    least = max(done.request.req_mem_mb or 0.0, done.outcome.peak_mem_mb or 0.0)
-    return (rung for rung in plan.ladder if rung > least)

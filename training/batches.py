@@ -32,15 +32,18 @@ def divide(order: Sequence[int], *, batch_size: int, rank: int, world_size: int)
     return [(list(batch[rank::world_size]), len(batch)) for batch in batches]
 
 
-def train_shares(samples: Dataset[Any], options: TrainingOptions, ranks: Ranks, *, epoch: int) -> Iterator[Share]:
-    """The shares of an epoch; seed and epoch give the order. Over all ranks each sample comes exactly once.
+def train_shares(
+    samples: Dataset[Any], options: TrainingOptions, ranks: Ranks, *, epoch: int, start: int = 0
+) -> Iterator[Share]:
+    """The shares of an epoch from step `start` on; seed and epoch give the order. Over all ranks each sample comes
+    exactly once.
 
     A rank that is left without a sample, in a last batch of fewer than there are ranks, gets one of another's to keep
     step with it: its share then has 0 samples.
     """
     batches = DIVISIONS[options.division](_size(samples), options, ranks, epoch)
     filled = [(share or [0], len(share), together) for share, together in batches]
-    return _shares(samples, filled, options, ranks)
+    return _shares(samples, filled[start:], options, ranks)
 
 
 def evaluation_shares(samples: Dataset[Any], options: TrainingOptions, ranks: Ranks) -> Iterator[Share]:
@@ -50,7 +53,7 @@ def evaluation_shares(samples: Dataset[Any], options: TrainingOptions, ranks: Ra
 
 
 def private_shares(
-    samples: Dataset[Any], options: TrainingOptions, ranks: Ranks, *, epoch: int, parts: Sequence[float]
+    samples: Dataset[Any], options: TrainingOptions, ranks: Ranks, *, epoch: int, parts: Sequence[float], start: int = 0
 ) -> Iterator[Share]:
     """Batches of the samples that this rank keeps for itself: a part of the set in proportion to `parts`.
 
@@ -61,7 +64,7 @@ def private_shares(
     order = [own[place] for place in _order(len(own), options, epoch)]
     size = max(1, options.batch_size // ranks.world_size)
     batches = [order[start : start + size] for start in range(0, len(order), size)]
-    return _shares(samples, [(batch, len(batch), len(batch)) for batch in batches], options, ranks)
+    return _shares(samples, [(batch, len(batch), len(batch)) for batch in batches[start:]], options, ranks)
 
 
 def _shuffled(size: int, options: TrainingOptions, ranks: Ranks, epoch: int) -> list[tuple[list[int], int]]:
@@ -110,7 +113,10 @@ def _shares(
 ) -> Iterator[Share]:
     cuda = ranks.device.type == "cuda"
     floating = torch.float64 if options.precision == "fp64" else None
-    loader = DataLoader(samples, batch_sampler=[share for share, _, _ in divided], pin_memory=cuda)
+    # With a generator of its own: else it draws from torch's, once an epoch and once more when one is taken up again.
+    loader = DataLoader(
+        samples, batch_sampler=[share for share, _, _ in divided], pin_memory=cuda, generator=torch.Generator()
+    )
     for (_, own, together), batch in zip(divided, loader, strict=True):
         yield Share(batch=moved(batch, ranks.device, floating), samples=own, together=together)
 

@@ -6,6 +6,8 @@ ranks = 2
 epochs = 12
 batch_size = 64                            # and the other fields of TrainingOptions
 strategy = "fsdp"                          # or a table [strategy]: its name, and what it can be told (docs/training.md)
+[checkpoint]                               # when the state is saved (docs/training.md); checkpoint = false: never
+every_s = 300
 [resources]                                # what would be asked for without crowdrun
 mem_mb = 16000
 timelimit_s = 3600
@@ -25,6 +27,7 @@ from typing import Any
 from crowdrun.data.errors import ConfigError
 from crowdrun.data.job import JobRequest
 from crowdrun.data.task import TrainingOptions
+from crowdrun.training.checkpoints.options import CheckpointOptions, checkpoint_options
 from crowdrun.training.models.table import BUILT_IN, BuiltIn, task_named
 from crowdrun.training.planning.placement import PLACEMENTS
 from crowdrun.training.strategies.settings import AUTO, StrategySpec, strategy_spec
@@ -62,6 +65,10 @@ class Resources:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; it must be a whole number")
 
 
+#: As long as gloo waits for other ranks.
+HANG_S = 1800.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec:
     """A training task and how it is trained."""
@@ -72,6 +79,10 @@ class TaskSpec:
     #: The network's name in the log; None is the task's own name.
     model: str | None = None
     strategy: StrategySpec = field(default_factory=StrategySpec)
+    #: It is ended when no rank has made a step for so long, s.
+    hang_s: float = HANG_S
+    #: None keeps no checkpoints.
+    checkpoint: CheckpointOptions | None = field(default_factory=CheckpointOptions)
 
     @property
     def name(self) -> str:
@@ -138,7 +149,8 @@ def load_job(file: Path, *, work_dir: Path) -> Job:
 
 
 _OPTION_KEYS = frozenset(f.name for f in fields(TrainingOptions)) - {"extra"}
-_JOB_KEYS = frozenset({"name", "task", "model", "ranks", "resources", "options", "strategy"}) | _OPTION_KEYS
+_OWN_KEYS = {"name", "task", "model", "ranks", "resources", "options", "strategy", "hang_s", "checkpoint"}
+_JOB_KEYS = _OPTION_KEYS | _OWN_KEYS
 
 
 def _job(table: Mapping[str, Any], file: Path, work_dir: Path) -> Job:
@@ -158,7 +170,12 @@ def _job(table: Mapping[str, Any], file: Path, work_dir: Path) -> Job:
         work_dir=work_dir,
         ranks=table.get("ranks", 1),
         resources=Resources(**resources),
-        task=replace(spec, strategy=strategy_spec(table.get("strategy", AUTO))),
+        task=replace(
+            spec,
+            strategy=strategy_spec(table.get("strategy", AUTO)),
+            hang_s=_seconds(table, "hang_s", HANG_S),
+            checkpoint=checkpoint_options(table.get("checkpoint", True)),
+        ),
     )
 
 
@@ -195,6 +212,13 @@ def _text(table: Mapping[str, Any], name: str) -> str | None:
     if value is not None and not (isinstance(value, str) and value):
         raise ConfigError(f"{name} is {value!r}; it must be a text")
     return value
+
+
+def _seconds(table: Mapping[str, Any], name: str, default: float) -> float:
+    value = table.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ConfigError(f"{name} is {value!r}; it must be a number of seconds above 0")
+    return float(value)
 
 
 def _target(task: str | None, file: Path) -> str:

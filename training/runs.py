@@ -1,6 +1,8 @@
 """The folder of a run, and the record that tells its story.
 
 RUN_ID/
+    job.json        the job, from which `crowdrun run --resume` goes on
+    checkpoints/    the state of its training (`checkpoints/folder.py`)
     plan.json       what was asked for, recommended and planned
     outcome.json    the whole record: each attempt, how it ended, what it held
     attempt-1/      output, samples of memory, reports, logs of the ranks
@@ -82,6 +84,24 @@ def new_run_folder(runs_dir: Path, name: str, *, now: datetime | None = None) ->
             f"cannot make {folder}: {error.strerror}; set --home to a place that can be written"
         ) from error
     return folder
+
+
+def read_attempts(folder: Path) -> tuple[AttemptRecord, ...]:
+    """The attempts of a run that has been under way; none where nothing was written yet."""
+    try:
+        told = json.loads((folder / OUTCOME_FILE).read_text())["attempts"]
+    except (OSError, ValueError, KeyError):
+        return ()
+    return tuple(
+        AttemptRecord(**{**one, "request": JobRequest(**one["request"]), "outcome": JobOutcome(**one["outcome"])})
+        for one in told
+    )
+
+
+def last_number(folder: Path) -> int:
+    """Of the last attempt that was started, also where it left no record; 0 before the first."""
+    numbers = [path.name.removeprefix("attempt-") for path in folder.glob("attempt-*")]
+    return max((int(number) for number in numbers if number.isdigit()), default=0)
 
 
 def write_record(record: RunRecord, *, name: str = OUTCOME_FILE) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from crowdrun.api.forecaster import forecasting
 from crowdrun.api.options import settings_options
 from crowdrun.api.run_report import show_plan, show_planned
-from crowdrun.api.running import job_of, job_options, recommender
+from crowdrun.api.running import job_of, job_options, named, recommender
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import ConfigError, OutputError
 from crowdrun.data.settings import Settings
@@ -58,7 +58,7 @@ def command(
     each = told["gpus"]
     if node_count and each:
         told["gpus"] = node_count * each
-    asked = job_of(job, told)
+    asked = job_of(named(job), told)
     launcher = LAUNCHERS[place]()
     if elsewhere:
         described = _described(launcher.machine(), asked, each, node_count or 1, topology)

@@ -11,13 +11,14 @@ from rich.console import Console
 from crowdrun.api.forecaster import forecasting
 from crowdrun.api.options import settings_options
 from crowdrun.api.run_report import RunReport, show_outcome, show_plan
-from crowdrun.api.running import job_of, job_options, recommender
+from crowdrun.api.running import job_of, job_options, named, recommender
 from crowdrun.data.durable import write_atomically
-from crowdrun.data.errors import LaunchError, StoreError
+from crowdrun.data.errors import ConfigError, LaunchError, StoreError
 from crowdrun.data.job import JobOutcome, JobRequest
 from crowdrun.data.settings import Settings
 from crowdrun.data.store_open import open_store
 from crowdrun.training.attempts import Record, first_attempt, plan_run, run_job
+from crowdrun.training.job_file import read_job
 from crowdrun.training.launch.registry import LAUNCHERS
 
 SOURCE = "crowdrun run"
@@ -25,7 +26,8 @@ SOURCE = "crowdrun run"
 
 @click.command()
 @settings_options("home", "store", "risk", "pseudonymise")
-@click.argument("job", nargs=-1, required=True)
+@click.argument("job", nargs=-1)
+@click.option("--resume", metavar="RUN", help="In place of JOB: go on with a run, by its id or folder.")
 @job_options
 @click.option("--attempts", type=click.IntRange(min=1), default=3, show_default=True, help="Tries when out of memory.")
 @click.option("--dry-run", is_flag=True, help="Print what would be executed, and the plan; start nothing.")
@@ -33,6 +35,7 @@ SOURCE = "crowdrun run"
 def command(
     settings: Settings,
     job: Sequence[str],
+    resume: str | None,
     place: str,
     attempts: int,
     dry_run: bool,
@@ -49,8 +52,10 @@ def command(
     crowdrun run lenet --ranks 2
     crowdrun run --mem-mb 64000 -- python train.py --epochs 3
     crowdrun run --on slurm --dry-run job.toml
+    crowdrun run --resume 20260102T030405Z-digits-1a2b --time 8:00:00
     """
-    asked = job_of(job, told)
+    begun = None if resume is None else _begun(resume, job, settings.runs_dir)
+    asked = job_of(read_job(begun) if begun else named(job), told)
     recommend, launcher = recommender(settings, told), LAUNCHERS[place]()
     forecasts = forecasting(settings, always=False, say=lambda line: click.echo(f"crowdrun: {line}", err=True))
     if dry_run:
@@ -67,11 +72,19 @@ def command(
         forecasting=forecasts,
         attempts=attempts,
         listener=RunReport(),
+        resume=begun,
     )
     show_outcome(record)
     if json_file:
         _write(json_file, record.to_json())
     return record.status
+
+
+def _begun(run: str, job: Sequence[str], runs_dir: Path) -> Path:
+    """The folder of a run that is to go on."""
+    if job:
+        raise ConfigError(f"--resume {run} goes on with that run's own job; leave {' '.join(job)} out")
+    return runs_dir / run if (runs_dir / run).is_dir() else Path(run).absolute()
 
 
 def _keeper(settings: Settings) -> Record:
