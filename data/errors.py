@@ -15,6 +15,7 @@ Every message holds what came, what was allowed, and what to do next.
     ├── ForecastError          a model whose GPU memory cannot be forecast
     ├── LaunchError            a run that could not be started
     ├── CheckpointError        a checkpoint that is damaged, or does not fit the model
+    ├── DatasetError           samples that cannot be read
     ├── ServiceError           a crowdrun service that cannot be reached, refuses or fails
     └── BusyError              there is no time or room for it now; later there may be
 """
@@ -66,6 +67,10 @@ class ForecastError(CrowdrunError):
 
 class LaunchError(CrowdrunError):
     """A run that could not be started."""
+
+
+class DatasetError(CrowdrunError):
+    """Samples that cannot be read."""
 
 
 class CheckpointError(CrowdrunError):
