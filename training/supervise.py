@@ -52,7 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     task = order.parse_order(arguments)
     adopt_orphans()
     report = Supervisor(task, node=int(os.environ.get("SLURM_NODEID", "0"))).run()
-    return ending.shell_status(report.exit_code, report.signal)
+    # Else `srun --kill-on-bad-exit` would end the other nodes while they leave as well.
+    return 0 if report.cause == ending.SAVED else ending.shell_status(report.exit_code, report.signal)
 
 
 class Supervisor:
