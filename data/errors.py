@@ -12,7 +12,9 @@ Every message holds what came, what was allowed, and what to do next.
     ├── StoreError             the job history cannot be opened, read or written
     ├── ModelError             a published model that is missing, changed or from another version
     ├── NotEnoughDataError     too few labelled jobs to learn from
+    ├── DescriptionError       a description of a model that cannot be built
     ├── ForecastError          a model whose GPU memory cannot be forecast
+    ├── NotInstalledError      a library that this needs is not there
     ├── LaunchError            a run that could not be started
     ├── ServiceError           a crowdrun service that cannot be reached, refuses or fails
     └── BusyError              there is no time or room for it now; later there may be
@@ -59,8 +61,16 @@ class NotEnoughDataError(CrowdrunError):
     """Too few labelled jobs to learn from."""
 
 
+class DescriptionError(CrowdrunError):
+    """A description of a model that cannot be built, or that is more than a forecast takes."""
+
+
 class ForecastError(CrowdrunError):
     """A model whose GPU memory cannot be forecast: it cannot be traced, or it fails by itself."""
+
+
+class NotInstalledError(CrowdrunError):
+    """A library that this needs is not installed."""
 
 
 class LaunchError(CrowdrunError):
