@@ -15,6 +15,7 @@ Every message holds what came, what was allowed, and what to do next.
     ├── DescriptionError       a description of a model that cannot be built
     ├── ForecastError          a model whose GPU memory cannot be forecast
     ├── NotInstalledError      a library that this needs is not there
+    ├── TooLongError           it takes longer than it may, and would the next time
     ├── LaunchError            a run that could not be started
     ├── ServiceError           a crowdrun service that cannot be reached, refuses or fails
     └── BusyError              there is no time or room for it now; later there may be
@@ -71,6 +72,10 @@ class ForecastError(CrowdrunError):
 
 class NotInstalledError(CrowdrunError):
     """A library that this needs is not installed."""
+
+
+class TooLongError(CrowdrunError):
+    """It takes longer than it may, and would the next time."""
 
 
 class LaunchError(CrowdrunError):

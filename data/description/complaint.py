@@ -5,9 +5,11 @@
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
+
+T = TypeVar("T", bound=Mapping[str, Any])
 
 #: Characters of a wrong value that are told.
 _VALUE_CHARACTERS = 60
@@ -55,16 +57,22 @@ def allowed_text(item: Mapping[str, Any]) -> str:
 
 def complaint(error: ValidationError) -> str:
     """The first error, and how many more there are."""
-    items = error.errors(include_url=False)
-    # Of a list with wrong parts pydantic also says that it is too short without them.
-    wrong = [item for item in items if item["type"] != "too_short"] or items
-    first = wrong[0]
-    place, value = place_text(first["loc"]), repr(first["input"])
-    if first["type"] == "missing":
-        said = f"{place} is missing"
-    elif first["type"] == "extra_forbidden":
-        said = f"{place} is no field that is known there"
-    else:
-        short = value if len(value) <= _VALUE_CHARACTERS else f"{value[:_VALUE_CHARACTERS]}…"
-        said = f"{place} is {short}; {allowed_text(first)}"
+    wrong = essential(error.errors(include_url=False))
+    said = one_complaint(wrong[0], place_text(wrong[0]["loc"]))
     return said if len(wrong) == 1 else f"{said} (and {len(wrong) - 1} more)"
+
+
+def essential(items: Sequence[T]) -> Sequence[T]:
+    """Of a list with wrong parts pydantic also says that it is too short without them: not that."""
+    return [item for item in items if item["type"] != "too_short"] or items
+
+
+def one_complaint(item: Mapping[str, Any], place: str) -> str:
+    """One error of pydantic's, at this place."""
+    if item["type"] == "missing":
+        return f"{place} is missing"
+    if item["type"] == "extra_forbidden":
+        return f"{place} is no field that is known there"
+    value = repr(item["input"])
+    short = value if len(value) <= _VALUE_CHARACTERS else f"{value[:_VALUE_CHARACTERS]}…"
+    return f"{place} is {short}; {allowed_text(item)}"

@@ -22,7 +22,6 @@ from crowdrun.predictor.gpu_memory.step import Program
 
 #: Those that a description may be trained with, as `training/optimizers.py` has them; what they keep is what counts.
 OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
-    "adafactor": optim.Adafactor,
     "adam": optim.Adam,
     "adamw": optim.AdamW,
     "rmsprop": optim.RMSprop,

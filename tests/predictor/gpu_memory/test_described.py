@@ -116,5 +116,5 @@ def test_repeated_blocks_are_found_by_checkpointing() -> None:
 
 
 def test_an_optimiser_that_is_not_known_is_refused() -> None:
-    with pytest.raises(ConfigError, match="it must be one of adafactor, adam"):
+    with pytest.raises(ConfigError, match="it must be one of adam, adamw"):
         described_program(described_as((IMAGE, [CONVOLUTION])), micro_batch=1, optimizer="lion")
