@@ -105,13 +105,15 @@ class Client:
         """Give back the connections."""
         self._http.close()
 
-    def predict(self, request: JobRequest, *, risk: float | None = None, explain: bool = False) -> RecommendationAnswer:
-        """What one job needs.
+    def predict(
+        self, request: JobRequest, *, risk: float | None = None, explain: bool = False, script: str | None = None
+    ) -> RecommendationAnswer:
+        """What one job needs. script: the batch script, for a forecast of a well-known network that it trains.
 
         Raises (as all others):
             ServiceError: the service cannot be reached, refuses, or fails; says what it said.
         """
-        answer = self._ask("POST", "/v1/predict", _asked(risk, explain), _known(request))
+        answer = self._ask("POST", "/v1/predict", _asked(risk, explain), _known(request, script))
         return self._read(RecommendationAnswer, answer)
 
     def predict_many(
@@ -217,8 +219,9 @@ def _asked(risk: float | None, explain: bool) -> dict[str, Any]:
     return {"risk": risk, "explain": explain or None}
 
 
-def _known(request: JobRequest) -> dict[str, Any]:
-    return {name: value for name, value in asdict(request).items() if value is not None}
+def _known(request: JobRequest, script: str | None = None) -> dict[str, Any]:
+    told = asdict(request) | {"script": script}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _complaint(answer: httpx.Response) -> str | None:

@@ -5,7 +5,6 @@ without any. It is killed when a trace takes too long or nobody waits for it any
 """
 
 import json
-import logging
 import select
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+import psutil
+
 from crowdrun.api.estimate_worker import READY
 from crowdrun.api.known_networks import known_network
 from crowdrun.api.metrics import REFUSED
@@ -25,19 +26,19 @@ from crowdrun.data import errors
 from crowdrun.data.description.model import KnownModel, ModelDescription
 from crowdrun.data.errors import BusyError, CrowdrunError, ForecastError, NotInstalledError, TooLongError
 
-log = logging.getLogger("crowdrun.service")
-
 #: Who waits for their turn at most, answers that are remembered, and requests that one process answers.
 MOST_WAITING, MOST_REMEMBERED, MOST_ANSWERED = 8, 256, 200
 #: Without a request the process ends, s; how often a wait looks whether it is still wanted, s.
 IDLE_S, LOOK_S = 300.0, 0.1
+#: Where a trace waits for the processor: as many of its limits it may take by the clock.
+WALL_LIMITS = 2.0
 
 
 class Estimates:
     """Answers of one service. Safe to call from several threads."""
 
     def __init__(self, *, trace_s: float, risk: float) -> None:
-        """trace_s: how long one trace may take; risk: of a card that turns out too small, where none is asked for."""
+        """trace_s: seconds of a processor for one trace; risk: that a card turns out too small, where none is named."""
         self._trace_s, self._risk = trace_s, risk
         self._turn = threading.Lock()
         self._waiting = 0
@@ -163,12 +164,12 @@ def _check(body: EstimateBody) -> None:
         )
 
 
-def _still_wanted(gone: threading.Event, until: float) -> None:
+def _still_wanted(gone: threading.Event, until: float, why: str = "other forecasts are before this one") -> None:
     if gone.is_set():
         raise BusyError("nobody waits for this forecast any more")
     if time.monotonic() > until:
         REFUSED.labels("estimates").inc()
-        raise BusyError("other forecasts are before this one; try again later", retry_after_s=10.0)
+        raise BusyError(f"{why}; try again later", retry_after_s=10.0)
 
 
 class _Process:
@@ -189,7 +190,7 @@ class _Process:
     def wait_until_ready(self, gone: threading.Event, until: float) -> None:
         """It goes on starting when this gives up; the next one who asks finds it further on."""
         while not self._is_ready:
-            _still_wanted(gone, until)
+            _still_wanted(gone, until, "the process that traces is still starting")
             line = self._line(LOOK_S)
             self._is_ready = line == READY
             if line == b"":
@@ -197,22 +198,32 @@ class _Process:
 
     def ask(self, asked: str, gone: threading.Event, limit_s: float) -> dict[str, Any]:
         """What it says."""
-        until = time.monotonic() + limit_s
+        began_s, until = self._processor_s(), time.monotonic() + WALL_LIMITS * limit_s
         self._answered += 1
         self._popen.stdin.write(asked.encode() + b"\n")  # type: ignore[union-attr]
         while (line := self._line(LOOK_S)) is None:
             if gone.is_set():
                 raise BusyError("nobody waits for this forecast any more")
-            if time.monotonic() > until:
+            if self._processor_s() - began_s > limit_s:
                 REFUSED.labels("time").inc()
                 raise TooLongError(
-                    f"the trace takes longer than {limit_s:g} s; ask for fewer layers, leave out `fit`, or run "
-                    "`crowdrun estimate` yourself"
+                    f"the trace takes longer than {limit_s:g} s of a processor; ask for fewer layers, leave out `fit`, "
+                    "or run `crowdrun estimate` yourself"
                 )
+            if time.monotonic() > until:
+                REFUSED.labels("time").inc()
+                raise BusyError("the machine of the service is too busy for this forecast", retry_after_s=30.0)
         if not line:
             raise ForecastError("the process that traces was ended, most likely for want of memory; ask for less")
         told: dict[str, Any] = json.loads(line)
         return told
+
+    def _processor_s(self) -> float:
+        try:
+            used = psutil.Process(self._popen.pid).cpu_times()
+        except psutil.NoSuchProcess:
+            return 0.0
+        return float(used.user + used.system)
 
     def kill(self) -> None:
         """At once, and wait until it is gone."""
@@ -223,11 +234,10 @@ class _Process:
 
     def _line(self, limit_s: float) -> bytes | None:
         """The next line; None: not yet; empty: there is none to come."""
-        out = self._popen.stdout
         if b"\n" not in self._read:
-            if not select.select([out], [], [], limit_s)[0]:
+            if not select.select([self._popen.stdout.fileno()], [], [], limit_s)[0]:  # type: ignore[union-attr]
                 return None
-            part = out.read(1 << 16)  # type: ignore[union-attr]
+            part = self._popen.stdout.read(1 << 16)  # type: ignore[union-attr]
             self._read += part
             if not part:
                 return b""

@@ -27,8 +27,6 @@ SOURCE = "rest"
 LEARN_AT_ONCE = 100
 #: Jobs that are explained in one request: each costs as much as ten others.
 EXPLAIN_LIMIT = 100
-#: Time limits of a request that one trace of a model may take.
-TRACE_LIMITS = 2.0
 
 
 class Service:
@@ -39,7 +37,7 @@ class Service:
         self.retrainings = Retrainings(settings)
         #: For one job of each of many that ask at once, and for many jobs of one.
         self.together, self.batches = Together(self), Batches()
-        self.estimates = Estimates(trace_s=TRACE_LIMITS * settings.time_limit_s, risk=settings.risk)
+        self.estimates = Estimates(trace_s=settings.time_limit_s, risk=settings.risk)
 
     @contextmanager
     def running(self) -> Iterator[None]:

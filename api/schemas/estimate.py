@@ -1,8 +1,8 @@
 """A model whose GPU memory is asked for, and what is told of it. The worker that traces reads and writes the same."""
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,14 +13,13 @@ from crowdrun.data.forecast import Fit, Forecast, ForecastSettings, ModuleMemory
 #: Largest card or node that is believed in, MB.
 MOST_MB = 2.0**30
 MOST_SAMPLES, MOST_GPUS = 1 << 24, 4096
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "model": {"architecture": "resnet-50"},
     "batch_size": 256,
     "precision": "bf16",
     "optimizer": "sgd",
-    "fit": {"limit_mb": 24576},
 }
-_DESCRIBED = {
+_DESCRIBED: dict[str, Any] = {
     "model": {
         "input": {"shape": [1024], "dtype": "int64"},
         "layers": [
@@ -93,7 +92,7 @@ class ModuleAnswer(BaseModel):
     name: str
     kind: str = Field(description="its class")
     mb: float = Field(description="what it and all below it hold at the peak")
-    children: "list[ModuleAnswer]"
+    children: "Sequence[ModuleAnswer]"
 
     @classmethod
     def of(cls, module: ModuleMemory, depth: int) -> Self:

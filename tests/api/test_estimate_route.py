@@ -132,7 +132,7 @@ def test_a_trace_that_takes_too_long_is_ended_and_the_next_is_answered(
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(traced, "_trace_s", 0.2)
-        with pytest.raises(TooLongError, match=r"longer than 0.2 s"):
+        with pytest.raises(TooLongError, match=r"longer than 0.2 s of a processor"):
             ask(traced, LONG)
     assert traced._process is None
     assert ask(traced, SMALL | {"batch_size": 67})["parameters"] == 65 * 256 + 257 * 10
