@@ -19,6 +19,17 @@ def advice_line(recommendation: Recommendation) -> str | None:
     >>> advice_line(Recommendation(request=JobRequest(req_mem_mb=65536), risk=0.05, predictions={MEMORY: memory}))
     'asked 64G, similar jobs used 3.1-3.9G (27 runs); 4.6G keeps the out-of-memory risk under 5%'
     """
+    return "; ".join(part for part in (_host(recommendation), _gpu(recommendation)) if part) or None
+
+
+def _gpu(recommendation: Recommendation) -> str | None:
+    forecast = recommendation.network_forecast
+    if forecast is None:
+        return None
+    return f"{forecast.network} needs {memory_text(forecast.device_mb)} of a GPU by forecast"
+
+
+def _host(recommendation: Recommendation) -> str | None:
     memory = recommendation.predictions.get(MEMORY)
     if memory is None:
         return None

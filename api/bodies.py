@@ -24,6 +24,54 @@ _LONG_BYTES = 64 * 1024
 _REFERENCE = "#/components/schemas/{model}"
 
 
+class OneBody(Generic[B]):
+    """A body that is one object of a moderate size."""
+
+    def __init__(self, kind: type[B], limit_bytes: int = 1 << 20) -> None:
+        self._kind, self._limit_bytes = kind, limit_bytes
+        self._adapter: TypeAdapter[B] = TypeAdapter(kind)
+
+    async def read(self, request: Request) -> B:
+        """What came.
+
+        Raises:
+            HTTPException: 413, it is too large; 415, it says that it is no JSON.
+            RequestValidationError: it is none, or a field of it cannot be used.
+        """
+        content = await _json_of(request)
+        if len(content) > self._limit_bytes:
+            detail = f"the body has {len(content)} bytes; here it may have {self._limit_bytes}"
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+        return await run_in_threadpool(self.parse, content) if len(content) > _LONG_BYTES else self.parse(content)
+
+    def parse(self, content: bytes) -> B:
+        """`read` from bytes."""
+        try:
+            return self._adapter.validate_json(content)
+        except ValidationError as error:
+            raise RequestValidationError(error.errors(include_url=False)) from error
+
+    def documented(self) -> dict[str, Any]:
+        """The body for `openapi_extra` of a route; the examples are those of the model."""
+        media = {"schema": {"$ref": _REFERENCE.format(model=self._kind.__name__)}}
+        return {"requestBody": {"required": True, "content": {"application/json": media}}}
+
+    def schemas(self) -> Mapping[str, Any]:
+        """The parts that `documented` refers to, by name."""
+        schema = self._adapter.json_schema(ref_template=_REFERENCE)
+        parts = schema.pop("$defs", {})
+        return {**parts, self._kind.__name__: schema}
+
+
+async def _json_of(request: Request) -> bytes:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HTTPException(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the content type is {kind[:80]!r}; send application/json"
+        )
+    return await request.body()
+
+
 class OneOrMany(Generic[B]):
     """A body that is one object, or a list of 1 to BATCH_LIMIT of them."""
 
@@ -40,12 +88,7 @@ class OneOrMany(Generic[B]):
             HTTPException: 415, it says that it is no JSON.
             RequestValidationError: it is none, or a field of it cannot be used.
         """
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise HTTPException(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the content type is {kind[:80]!r}; send application/json"
-            )
-        content = await request.body()
+        content = await _json_of(request)
         return await run_in_threadpool(self.parse, content) if len(content) > _LONG_BYTES else self.parse(content)
 
     def parse(self, content: bytes) -> tuple[Sequence[B], bool]:

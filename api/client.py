@@ -11,7 +11,7 @@ before. A retraining is not, unless the service says that it did not begin one.
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -30,6 +30,7 @@ from crowdrun.api.schemas.answers import (
     StoredAnswer,
     UsageReport,
 )
+from crowdrun.api.schemas.estimate import EstimateAnswer
 from crowdrun.api.schemas.model_report import ModelReport
 from crowdrun.api.schemas.recommendation import RecommendationAnswer
 from crowdrun.data.errors import ServiceError
@@ -104,13 +105,15 @@ class Client:
         """Give back the connections."""
         self._http.close()
 
-    def predict(self, request: JobRequest, *, risk: float | None = None, explain: bool = False) -> RecommendationAnswer:
-        """What one job needs.
+    def predict(
+        self, request: JobRequest, *, risk: float | None = None, explain: bool = False, script: str | None = None
+    ) -> RecommendationAnswer:
+        """What one job needs. script: the batch script, for a forecast of a well-known network that it trains.
 
         Raises (as all others):
             ServiceError: the service cannot be reached, refuses, or fails; says what it said.
         """
-        answer = self._ask("POST", "/v1/predict", _asked(risk, explain), _known(request))
+        answer = self._ask("POST", "/v1/predict", _asked(risk, explain), _known(request, script))
         return self._read(RecommendationAnswer, answer)
 
     def predict_many(
@@ -119,6 +122,16 @@ class Client:
         """What up to 10,000 jobs need, in their order."""
         answer = self._ask("POST", "/v1/predict", _asked(risk, explain), [_known(one) for one in requests])
         return self._read(list[RecommendationAnswer], answer)
+
+    def estimate(self, model: Mapping[str, Any], *, timeout_s: float = 120.0, **how: Any) -> EstimateAnswer:
+        """The GPU memory of a training step. model: a description, or {"architecture": NAME}; how: fields of the body.
+
+        A trace that takes too long is not asked for again.
+        """
+        body = {"model": dict(model)} | how
+        passing = _PASSING - {HTTPStatus.GATEWAY_TIMEOUT}
+        answer = self._ask("POST", "/v1/estimate", {}, body, passing=passing, timeout_s=timeout_s)
+        return self._read(EstimateAnswer, answer)
 
     def record(self, jobs: Sequence[Mapping[str, Any]]) -> StoredAnswer:
         """Tell how up to 10,000 jobs ended, in canonical columns; those that are known already change nothing."""
@@ -165,6 +178,8 @@ class Client:
         body: Any = None,
         *,
         again_when_lost: bool = True,
+        passing: Set[int] = _PASSING,
+        timeout_s: float | None = None,
     ) -> httpx.Response:
         sent = {name: value for name, value in (parameters or {}).items() if value is not None}
         began, patience = time.monotonic(), self._patience
@@ -172,9 +187,11 @@ class Client:
         for attempt in range(1, patience.attempts + 1):
             answer, status = None, None
             try:
-                answer = self._http.request(method, path, params=sent, json=body)
+                answer = self._http.request(
+                    method, path, params=sent, json=body, timeout=timeout_s or patience.timeout_s
+                )
                 status = answer.status_code
-                complaint, is_passing = _complaint(answer), status in _PASSING
+                complaint, is_passing = _complaint(answer), status in passing
             except httpx.TransportError as error:
                 complaint = str(error) or type(error).__name__
                 is_passing = again_when_lost or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
@@ -202,8 +219,9 @@ def _asked(risk: float | None, explain: bool) -> dict[str, Any]:
     return {"risk": risk, "explain": explain or None}
 
 
-def _known(request: JobRequest) -> dict[str, Any]:
-    return {name: value for name, value in asdict(request).items() if value is not None}
+def _known(request: JobRequest, script: str | None = None) -> dict[str, Any]:
+    told = asdict(request) | {"script": script}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _complaint(answer: httpx.Response) -> str | None:

@@ -22,8 +22,21 @@ from starlette.exceptions import HTTPException
 
 from crowdrun.api.request_id import REQUEST_ID, request_id
 from crowdrun.api.schemas.advice import SubmissionBody
+from crowdrun.api.schemas.estimate import EstimateBody
 from crowdrun.api.schemas.job import AskedBody, JobBody
-from crowdrun.data.errors import BusyError, CrowdrunError, ModelError, NotEnoughDataError, RequestError, StoreError
+from crowdrun.data.description.complaint import allowed_text, essential, fields_of, one_complaint, place_text
+from crowdrun.data.errors import (
+    BusyError,
+    CrowdrunError,
+    DescriptionError,
+    ForecastError,
+    ModelError,
+    NotEnoughDataError,
+    NotInstalledError,
+    RequestError,
+    StoreError,
+    TooLongError,
+)
 
 log = logging.getLogger("crowdrun.service")
 
@@ -37,16 +50,23 @@ _TAGS = frozenset({"body", "query", "path", "job", "jobs"})
 #: Errors of ours -> HTTP status; the first class that fits.
 STATUSES: Sequence[tuple[type[CrowdrunError], HTTPStatus]] = (
     (RequestError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (DescriptionError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (ForecastError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (NotInstalledError, HTTPStatus.NOT_IMPLEMENTED),
+    (TooLongError, HTTPStatus.GATEWAY_TIMEOUT),
     (ModelError, HTTPStatus.SERVICE_UNAVAILABLE),
     (NotEnoughDataError, HTTPStatus.SERVICE_UNAVAILABLE),
     (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
     (BusyError, HTTPStatus.SERVICE_UNAVAILABLE),
     (CrowdrunError, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
+#: Addresses that take descriptions of models.
+_DESCRIBING = frozenset({"/v1/estimate"})
 _BODIES: Mapping[str, type[BaseModel]] = {
     "/v1/predict": AskedBody,
     "/v1/jobs": JobBody,
     "/v1/advice": SubmissionBody,
+    "/v1/estimate": EstimateBody,
 }
 
 
@@ -78,6 +98,7 @@ _TEXTS: Mapping[int, str] = {
     413: "the body is too large",
     415: "the body is not JSON",
     422: "a field cannot be used",
+    501: "a library that it needs is not installed where the service runs",
     429: "too many requests from here; `Retry-After` says when to try again",
     503: "no model is published, the store cannot be reached, or the service is busy",
     504: "it took too long",
@@ -144,10 +165,12 @@ def _detail(error: HTTPException) -> str:
 
 
 def _validation(path: str, error: RequestValidationError) -> Response:
-    errors = [_field_error(path, item) for item in error.errors()[:ERROR_LIMIT]]
-    count = len(error.errors())
-    first = errors[0]
+    items = essential(error.errors()) if path in _DESCRIBING else error.errors()
+    errors = [_field_error(path, item) for item in items[:ERROR_LIMIT]]
+    count, first = len(items), errors[0]
     detail = f"{count} field{'s' * (count > 1)} cannot be used, first {first['field']}: {first['allowed']}"
+    if errors[0]["pointer"].startswith("/model/"):
+        detail = one_complaint(items[0], place_text([part for part in items[0]["loc"] if part not in _TAGS]))
     return problem(422, detail, errors=errors)
 
 
@@ -156,7 +179,7 @@ def _field_error(path: str, item: Mapping[str, Any]) -> dict[str, str]:
         reason = item.get("ctx", {}).get("error", item["msg"])
         shown = f"character {item['loc'][-1]}" if item["loc"] else repr(item["input"])[:VALUE_CHARACTERS]
         return {"field": "body", "pointer": "", "value": shown, "allowed": f"JSON: {reason}"}
-    place = [str(part) for part in item["loc"] if part not in _TAGS]
+    place = [str(part) for part in fields_of(item["loc"]) if part not in _TAGS]
     return {
         "field": next((part for part in reversed(place) if not part.isdecimal()), "body")[:VALUE_CHARACTERS],
         "pointer": "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in place)[:VALUE_CHARACTERS],
@@ -167,7 +190,11 @@ def _field_error(path: str, item: Mapping[str, Any]) -> dict[str, str]:
 
 def _allowed(path: str, item: Mapping[str, Any], place: Sequence[str]) -> str:
     if item["type"] != "extra_forbidden":
+        if place[:1] == ["model"]:
+            return allowed_text(item)
         return str(item["msg"]).removeprefix("Value error, ")
+    if place[:1] == ["model"] and len(place) > 1:
+        return "it is no field that is known there"
     names = list(_BODIES[path].model_fields) if path in _BODIES else []
     near = get_close_matches(place[-1], names, n=1)
     meant = f"did you mean {near[0]}? " if near else ""

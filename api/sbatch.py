@@ -154,6 +154,8 @@ LAUNCHERS = {
     "mpiexec": ("-np", "-n", "--np", "-c", "--n"),
     "srun": ("-n", "--ntasks"),
 }
+#: Flags of training scripts that name a network: only a script with one of them is sent.
+NAMES_NETWORK = (" --arch", " --model", " -a ")
 #: The name of the jobs that stand between a job and its retry.
 GATE_NAME = "crowdrun-gate"
 #: Ends with 0 when the job died for want of memory. `man sacct`, JOB STATE CODES; where memory is sampled
@@ -447,6 +449,7 @@ class Submission:
         known = {
             "script": _clean(os.path.basename(self.rest[0])) if self.rest else None,
             "command": _clean(" ".join(["sbatch", *self.arguments])),
+            "text": _clean(self.text) if self.text and any(flag in self.text for flag in NAMES_NETWORK) else None,
             "user": pwd.getpwuid(os.getuid()).pw_name,
             "group": grp.getgrgid(os.getgid()).gr_name,
             "work_dir": _clean(os.getcwd()),

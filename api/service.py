@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from crowdrun.api.batches import Batches
+from crowdrun.api.estimates import Estimates
 from crowdrun.api.follow import Follower
 from crowdrun.api.live_model import LiveModel
 from crowdrun.api.retrainings import Retrainings
@@ -36,6 +37,7 @@ class Service:
         self.retrainings = Retrainings(settings)
         #: For one job of each of many that ask at once, and for many jobs of one.
         self.together, self.batches = Together(self), Batches()
+        self.estimates = Estimates(trace_s=settings.time_limit_s, risk=settings.risk)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -52,6 +54,7 @@ class Service:
                     yield
             finally:
                 self.retrainings.stop()
+                self.estimates.stop()
 
     @property
     def model(self) -> LiveModel:
@@ -99,6 +102,10 @@ class Service:
 
     def end_of_request(self) -> float:
         """When a request that comes now must be answered, seconds of `time.monotonic`."""
+        return time.monotonic() + self.settings.time_limit_s
+
+    def end_of_estimate(self) -> float:
+        """The same of a forecast of GPU memory, but for the trace itself."""
         return time.monotonic() + self.settings.time_limit_s
 
     def recommend_now(

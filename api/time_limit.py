@@ -13,6 +13,8 @@ log = logging.getLogger("crowdrun.service")
 
 #: More than wait for a thread of the pool by far; beyond it an early no is better than a late answer.
 IN_FLIGHT_LIMIT = 1000
+#: Addresses that may take as many limits: forecasts of GPU memory, one for the turn, two for the trace, and some room.
+LONGER = {"/v1/estimate": 3.5, "/dashboard/memory": 3.5}
 
 
 class TimeLimit:
@@ -36,7 +38,8 @@ class TimeLimit:
         else:
             self._in_flight += 1
             try:
-                await _Watched(scope, receive, send).answer(self.app, self._limit_s)
+                limit_s = self._limit_s * LONGER.get(scope["path"], 1.0)
+                await _Watched(scope, receive, send).answer(self.app, limit_s)
             finally:
                 self._in_flight -= 1
 
@@ -64,9 +67,11 @@ class _Watched:
 
     async def _receiving(self) -> Message:
         self._is_coming = True
-        message = await self._receive()
-        self._is_coming = False
-        return message
+        try:
+            return await self._receive()
+        finally:
+            # Also where nobody waits on: whoever only looks whether the caller is still there gives up at once.
+            self._is_coming = False
 
     async def _sending(self, message: Message) -> None:
         if not self._refusal:

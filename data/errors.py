@@ -12,7 +12,10 @@ Every message holds what came, what was allowed, and what to do next.
     ├── StoreError             the job history cannot be opened, read or written
     ├── ModelError             a published model that is missing, changed or from another version
     ├── NotEnoughDataError     too few labelled jobs to learn from
+    ├── DescriptionError       a description of a model that cannot be built
     ├── ForecastError          a model whose GPU memory cannot be forecast
+    ├── NotInstalledError      a library that this needs is not there
+    ├── TooLongError           it takes longer than it may, and would the next time
     ├── LaunchError            a run that could not be started
     ├── CheckpointError        a checkpoint that is damaged, or does not fit the model
     ├── DatasetError           samples that cannot be read
@@ -61,8 +64,20 @@ class NotEnoughDataError(CrowdrunError):
     """Too few labelled jobs to learn from."""
 
 
+class DescriptionError(CrowdrunError):
+    """A description of a model that cannot be built, or that is more than a forecast takes."""
+
+
 class ForecastError(CrowdrunError):
     """A model whose GPU memory cannot be forecast: it cannot be traced, or it fails by itself."""
+
+
+class NotInstalledError(CrowdrunError):
+    """A library that this needs is not installed."""
+
+
+class TooLongError(CrowdrunError):
+    """It takes longer than it may, and would the next time."""
 
 
 class LaunchError(CrowdrunError):

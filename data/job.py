@@ -17,6 +17,7 @@ from typing import Any
 
 from crowdrun.data.errors import RequestError
 from crowdrun.data.explanation import Explanation
+from crowdrun.data.network_forecast import NetworkForecast
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,4 +176,6 @@ class Recommendation:
     reasons: tuple[str, ...] = ()
     #: Target -> why its prediction is what it is; empty unless it was asked for.
     explanations: Mapping[str, Explanation] = field(default_factory=dict)
+    #: What the network that the job trains needs of a GPU, where its command names a well-known one.
+    network_forecast: NetworkForecast | None = None
     model_id: str | None = None

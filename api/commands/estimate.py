@@ -2,8 +2,6 @@
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +9,14 @@ import click
 
 from crowdrun.api.forecast_plot import plot_forecast
 from crowdrun.api.forecast_report import show_fit, show_forecast
+from crowdrun.api.forecasting import ask_description, ask_task
+from crowdrun.api.known_networks import known_network
 from crowdrun.api.options import settings_options
 from crowdrun.api.task_options import task_options
+from crowdrun.data.description.model import ModelDescription, described
 from crowdrun.data.durable import write_atomically
-from crowdrun.data.errors import ConfigError, OutputError
-from crowdrun.data.forecast import DEVICES, STRATEGIES, Forecast, ForecastSettings
+from crowdrun.data.errors import ConfigError, DescriptionError, OutputError
+from crowdrun.data.forecast import DEVICES, STRATEGIES, ForecastSettings
 from crowdrun.data.settings import Settings
 from crowdrun.data.task import PRECISIONS, TrainingOptions
 from crowdrun.data.units import memory_mb
@@ -63,27 +64,31 @@ def command(
 ) -> None:
     """Say what a training step needs of a GPU's memory, without a GPU and without that memory.
 
-    TASK is a file or module with the functions of a task, or the name of a built-in one. The step is traced, not
-    computed.
+    TASK is a file or module with the functions of a task, the name of a built-in one, or a description of a model
+    (.json). The step is traced, not computed.
 
     \b
     crowdrun estimate resnet-50 --batch 32
     crowdrun estimate task.py --batch 64 --precision bf16 --fit 24GB
+    crowdrun estimate docs/examples/transformer.json --batch 64
     """
     how = ForecastSettings(
         precision=precision, accumulation=accumulate, training=not inference, checkpointing=checkpoint, device=device,
         strategy=strategy, world_size=_world(strategy, world), bucket_views=bucket_views, rank=rank,
     )  # fmt: skip
     limit_mb = None if limit is None else _size(limit)
-    built_in = (
-        task_named(task, task_options(extra)) if task in BUILT_IN else BuiltIn(module=task, options=task_options(extra))
-    )
+    description: ModelDescription | None = None
+    if task.endswith(".json"):
+        built_in, description = _described(Path(task))
+    else:
+        told = task_options(extra)
+        built_in = task_named(task, told) if task in BUILT_IN else BuiltIn(module=task, options=told)
     given = {"batch_size": batch, "optimizer": optimizer, "precision": precision}
     options = TrainingOptions(
         **{**built_in.training, **{key: value for key, value in given.items() if value is not None}},
         extra=built_in.options,
     )
-    ask = _asker(built_in.module, options)
+    ask = ask_description(description, options.optimizer) if description else ask_task(built_in.module, options)
     micro_batch = math.ceil(options.batch_size / (how.world_size * how.accumulation))
     said = ask(micro_batch, how)
     record: dict[str, Any] = {"task": task, "micro_batch": micro_batch} | said.to_json()
@@ -104,19 +109,19 @@ def command(
             show_fit(fitted)
 
 
-def _asker(target: str, options: TrainingOptions) -> Callable[[int, ForecastSettings], Forecast]:
-    """Forecasts of the task; torch is imported here, after the options were found good."""
-    from crowdrun.predictor.gpu_memory.forecast import forecast_program
-    from crowdrun.predictor.gpu_memory.task import task_program
-    from crowdrun.training.task_loader import load_task
-
-    task = load_task(str(Path(target).absolute()) if target.endswith(".py") else target, work_dir=Path.cwd())
-
-    def ask(micro_batch: int, how: ForecastSettings) -> Forecast:
-        program = task_program(task, options, micro_batch=micro_batch, training=how.training)
-        return forecast_program(program, replace(how, rank=min(how.rank, how.world_size - 1)))
-
-    return ask
+def _described(file: Path) -> tuple[BuiltIn, ModelDescription | None]:
+    """A built-in network, or a description, from its JSON."""
+    try:
+        model = described(json.loads(file.read_text("utf-8")))
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{file} is not JSON: {error}") from error
+    except DescriptionError as error:
+        raise DescriptionError(f"{file}: {error}") from error
+    if isinstance(model, ModelDescription):
+        return BuiltIn(module=str(file)), model
+    return task_named(*known_network(model)), None
 
 
 def _world(strategy: str, world: int | None) -> int:

@@ -13,11 +13,13 @@ import click
 
 from crowdrun.api.batch_script import read_script
 from crowdrun.api.client import Client
+from crowdrun.api.known_training import with_forecast
 from crowdrun.api.live_model import SHORT_BACKLOG, LiveModel
 from crowdrun.api.options import settings_options
 from crowdrun.api.sbatch import VARIABLES
 from crowdrun.api.schemas.recommendation import RecommendationAnswer
 from crowdrun.api.show import show_recommendation
+from crowdrun.api.training_command import training_command
 from crowdrun.data.errors import RequestError, StoreError
 from crowdrun.data.job import JobRequest, Recommendation
 from crowdrun.data.queue_state import Queue
@@ -96,23 +98,25 @@ def command(
     crowdrun predict --script train.sh --explain
     crowdrun predict --user ada --job-name resnet --mem 64G --time 2:00:00 --gres gpu:1
     """
-    request = _request(script, options)
+    text = _text(script)
+    request = _request(script, text, options)
     if remote:
         if queue:
             raise RequestError("--queue looks at what waits from here; leave it out with --remote")
-        answer = _asked(settings, request, explain)
+        answer = _asked(settings, request, explain, text)
     else:
-        answer = RecommendationAnswer.of(_recommended(settings, request, queue, explain))
+        answer = RecommendationAnswer.of(with_forecast(_recommended(settings, request, queue, explain), text))
     if as_json:
         click.echo(answer.model_dump_json(indent=2))
     else:
         show_recommendation(answer.to_record())
 
 
-def _asked(settings: Settings, request: JobRequest, explain: bool) -> RecommendationAnswer:
+def _asked(settings: Settings, request: JobRequest, explain: bool, text: str) -> RecommendationAnswer:
     with Client(settings.url) as client:
         risk = settings.risk if settings.origins["risk"] != "default" else None
-        return client.predict(request, risk=risk, explain=explain)
+        # Nobody else's business, unless it says something.
+        return client.predict(request, risk=risk, explain=explain, script=text if training_command(text) else None)
 
 
 def _recommended(settings: Settings, request: JobRequest, queue: str | None, explain: bool) -> Recommendation:
@@ -128,7 +132,7 @@ def _recommended(settings: Settings, request: JobRequest, queue: str | None, exp
     return model.recommend([request], settings.risk, queues, explained=explain)[0]
 
 
-def _request(script: str | None, options: Mapping[str, Any]) -> JobRequest:
+def _request(script: str | None, text: str, options: Mapping[str, Any]) -> JobRequest:
     name = Path(script).name if script and script != "-" else None
     variables = [(option, os.environ[name]) for name, option in VARIABLES.items() if os.environ.get(name)]
     given = [(option, value) for option in SBATCH_OPTIONS if (value := options[_parameter(option)]) is not None]
@@ -140,7 +144,7 @@ def _request(script: str | None, options: Mapping[str, Any]) -> JobRequest:
         "submit_time": time.time(),
     }
     told = {field: options[field] for field in REQUEST_OPTIONS if options[field] is not None}
-    return read_script(_text(script), name=name, given=variables + given, **(known | told))
+    return read_script(text, name=name, given=variables + given, **(known | told))
 
 
 def _text(script: str | None) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from crowdrun.api.dashboard.need import need_chart
 from crowdrun.api.dashboard.words import TARGETS, size
+from crowdrun.api.known_training import with_forecast
 from crowdrun.api.service import Service
 from crowdrun.api.show import waste_line
 from crowdrun.api.text import duration_text
@@ -16,14 +17,14 @@ from crowdrun.predictor.explanation.words import percent
 STOPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
 
 
-def answer_for(service: Service, request: JobRequest, risk: float) -> dict[str, Any]:
-    """Everything that the page tells of one job; its slider begins at `risk`.
+def answer_for(service: Service, request: JobRequest, risk: float, script: str = "") -> dict[str, Any]:
+    """Everything that the page tells of one job; its slider begins at `risk`. script: what it runs.
 
     Raises:
         ModelError: no model is loaded.
     """
     stops = sorted({*STOPS, risk})
-    (recommendation,) = service.recommend([request], risk, explained=True)
+    recommendation = with_forecast(service.recommend([request], risk, explained=True)[0], script)
     told = [_stop(service.recommend([request], one)[0]) for one in stops]
     return {
         "recommendation": recommendation,

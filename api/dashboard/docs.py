@@ -83,8 +83,8 @@ def kind(schema: Part) -> str:
     """
     if "$ref" in schema:
         return str(schema["$ref"]).removeprefix(_REFERENCE)
-    if "anyOf" in schema:
-        return ", or ".join(dict.fromkeys(kind(one) for one in schema["anyOf"]))
+    if "anyOf" in schema or "oneOf" in schema:
+        return ", or ".join(dict.fromkeys(kind(one) for one in schema.get("anyOf", schema.get("oneOf"))))
     if "enum" in schema or "const" in schema:
         return " or ".join(json.dumps(value) for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":

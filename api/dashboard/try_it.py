@@ -42,7 +42,7 @@ def answer(request: Request, sent: Form, service: SharedService, viewer: Current
         return _shown(request, service, asked, trouble="Paste a script, or fill in at least a user and a job name.")
     try:
         job = asked.request()
-        told = answer_for(service, job, asked.chosen_risk(service.settings.risk))
+        told = answer_for(service, job, asked.chosen_risk(service.settings.risk), asked.script)
     except RequestError as error:
         return _shown(request, service, asked, trouble=str(error), status=422)
     return _shown(request, service, asked, job=job, told=told)

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from crowdrun.api.auth import Caller
 from crowdrun.api.bodies import OneOrMany
+from crowdrun.api.known_training import with_forecast
 from crowdrun.api.live_model import ANSWER_CHUNK
 from crowdrun.api.metrics import ABSTAINED, PREDICTED
 from crowdrun.api.problems import RESPONSES
@@ -51,11 +52,12 @@ async def predict(
     _check_users(caller, {job.user for job in jobs})
     if len(jobs) == 1 and not explain:
         answer = await service.together.ask(jobs[0].to_request(), risk, jobs[0].to_queue())
-        return _answer([answer], is_many)
+        return _answer([with_forecast(answer, jobs[0].script)], is_many)
 
     def recommend() -> Response:
         requests, queues = [job.to_request() for job in jobs], [job.to_queue() for job in jobs]
-        return _answer(service.recommend(requests, risk, queues, explained=explain, until=until), is_many)
+        answers = service.recommend(requests, risk, queues, explained=explain, until=until)
+        return _answer([with_forecast(one, job.script) for one, job in zip(answers, jobs, strict=True)], is_many)
 
     if len(jobs) <= ANSWER_CHUNK and not explain:
         return await run_in_threadpool(recommend)
@@ -75,7 +77,8 @@ def advice(body: AdviceBody, service: SharedService, caller: Submitter) -> Advic
     """What `csbatch` says of a submission, and what it may set; a list for the components of a heterogeneous job."""
     jobs = body if isinstance(body, list) else [body]
     _check_users(caller, {job.user for job in jobs})
-    answers = [AdviceAnswer.of(one) for one in service.recommend([job.to_request() for job in jobs])]
+    recommended = service.recommend([job.to_request() for job in jobs])
+    answers = [AdviceAnswer.of(with_forecast(one, job.program)) for one, job in zip(recommended, jobs, strict=True)]
     return answers if isinstance(body, list) else answers[0]
 
 

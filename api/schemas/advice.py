@@ -24,10 +24,18 @@ class SubmissionBody(Body):
     )
     script: Text | None = Field(default=None, description="name of the script")
     command: LongText | None = Field(default=None, description="the submit line")
+    text: LongText | None = Field(
+        default=None, description="of the script: which network its commands train; nothing else is read from it"
+    )
     user: Text | None = column("user")
     group: Text | None = column("group")
     work_dir: Text | None = column("work_dir")
     submit_time: Seconds | None = column("submit_time")
+
+    @property
+    def program(self) -> str | None:
+        """What the job runs, as far as it was told."""
+        return self.options.get("wrap") or self.text
 
     def to_request(self) -> JobRequest:
         """The request that the options make.
@@ -71,6 +79,9 @@ class AdviceAnswer(BaseModel):
     ladder_mb: list[float] = Field(description="host memory of the attempts after an out-of-memory end")
     time_s: float | None = Field(description="run time; null: nothing is said of it")
     gpus: int | None = Field(description="GPUs; null: nothing is said of them")
+    gpu_mem_mb: float | None = Field(
+        default=None, description="memory of one GPU by a forecast, where a well-known network is trained"
+    )
     asked: AskedAnswer
 
     @classmethod
@@ -82,5 +93,6 @@ class AdviceAnswer(BaseModel):
             ladder_mb=list(memory.ladder) if memory else [],
             time_s=run_time.safe if run_time else None,
             gpus=round(gpus.safe) if gpus else None,
+            gpu_mem_mb=recommendation.network_forecast.device_mb if recommendation.network_forecast else None,
             asked=AskedAnswer.of(recommendation.request),
         )

@@ -78,6 +78,10 @@ class AskedBody(RequestBody):
         description="all jobs that wait or run now, for `wait_s`; left out, the wait is told from past waits alone",
     )
 
+    script: LongText | None = Field(
+        default=None, description="the batch script: which network its commands train; nothing else is read from it"
+    )
+
     def to_queue(self) -> Queue | None:
         return None if self.queue is None else Queue.of(job.to_job() for job in self.queue)
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from crowdrun.data.explanation import Explanation
 from crowdrun.data.job import REQUEST_FIELDS, Evidence, JobRequest, Recommendation, TargetPrediction
+from crowdrun.data.network_forecast import NetworkForecast
 
 
 class EvidenceAnswer(BaseModel):
@@ -103,6 +104,24 @@ class PredictionAnswer(BaseModel):
         )
 
 
+class NetworkForecastAnswer(BaseModel):
+    """What the network that the job trains needs of one GPU, by a forecast of its training step; MB of 2^20 bytes."""
+
+    network: str
+    library: str = Field(description="whose code of it was forecast")
+    task: str = Field(description="images, classification (of texts) or language")
+    micro_batch: int = Field(description="samples that one GPU takes at once")
+    size: int = Field(description="side of an image in pixels, or length of a text in tokens")
+    gpus: int
+    precision: str = Field(description="fp32, or bf16: half precision under autocast")
+    optimizer: str = Field(description="sgd with momentum, or adamw: the one that keeps as much")
+    allocated_mb: float
+    reserved_mb: float
+    device_mb: float = Field(description="the whole card; see device_basis")
+    device_basis: str
+    off: float = Field(description="how far the forecast's line was off where it was checked, 0.02 is 2%")
+
+
 class RecommendationAnswer(BaseModel):
     """What crowdrun says of one job."""
 
@@ -112,6 +131,9 @@ class RecommendationAnswer(BaseModel):
     abstained: dict[str, str] = Field(description="target -> why nothing is said of it")
     reasons: list[str] = Field(description="sentences for a person")
     model_id: str | None = Field(description="the published model that said so")
+    network_forecast: NetworkForecastAnswer | None = Field(
+        default=None, description="GPU memory by forecast, where script, command or fields name a well-known network"
+    )
 
     @classmethod
     def of(cls, recommendation: Recommendation) -> Self:
@@ -129,6 +151,7 @@ class RecommendationAnswer(BaseModel):
             reasons=tuple(self.reasons),
             explanations={name: _EXPLANATION.validate_python(one.model_dump()) for name, one in explained.items()},
             model_id=self.model_id,
+            network_forecast=NetworkForecast(**self.network_forecast.model_dump()) if self.network_forecast else None,
         )
 
 
@@ -147,6 +170,7 @@ def content_of(recommendation: Recommendation) -> dict[str, Any]:
         "abstained": dict(recommendation.abstained),
         "reasons": recommendation.reasons,
         "model_id": recommendation.model_id,
+        "network_forecast": asdict(forecast) if (forecast := recommendation.network_forecast) else None,
     }
 
 

@@ -111,6 +111,32 @@ def test_a_built_in_task_goes_by_its_name(capsys: pytest.CaptureFixture[str]) ->
     assert said["peak_step"] in {1, 2}
 
 
+def test_a_model_may_be_described_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "model.json"
+    file.write_text('{"input": {"shape": [64]}, "layers": [{"kind": "linear", "features": 10}]}')
+    assert asked(capsys, str(file), "--batch", "16")["parameters"] == 650
+    file.write_text('{"architecture": "thin-resnet", "options": {"layers": 8}}')
+    named = asked(capsys, str(file), "--batch", "4")
+    assert named["parameters"] == asked(capsys, "thin-resnet", "--option", "layers=8", "--batch", "4")["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"input": {"shape": [64]}, "layers": [{"kind": "linear", "features": 0}]}', "layers[0].features is 0"),
+        ('{"architecture": "resnet-5"}', "did you mean resnet-50"),
+        ("[" * 100_000, "is not JSON"),
+        ("{", "is not JSON"),
+    ],
+)  # fmt: skip
+def test_a_description_that_cannot_be_built_is_one_line(
+    content: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.json").write_text(content)
+    assert run(str(tmp_path / "model.json")) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_where_there_is_no_gpu_the_measurement_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ CHECKS = [
 OPERATIONS = [
     ("POST", "/v1/predict", 120),
     ("POST", "/v1/advice", 80),
+    ("POST", "/v1/estimate", 60),
     ("POST", "/v1/jobs", 80),
     ("GET", "/v1/jobs/{job_id}", 60),
     ("GET", "/v1/model", 10),

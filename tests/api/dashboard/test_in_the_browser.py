@@ -2,8 +2,10 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,12 +16,14 @@ from crowdrun.api.dashboard.answer import STOPS
 from crowdrun.api.dashboard.words import TARGETS, amount, share, size
 from crowdrun.api.tokens import TokenFile
 from crowdrun.data.roles import Role
-from crowdrun.data.settings import Settings
+from crowdrun.data.settings import Settings, load_settings
 from crowdrun.data.store import JobStore
 from crowdrun.data.usage import Usage
 from crowdrun.predictor.crowd import Crowd
 from crowdrun.predictor.explanation.words import percent
 from crowdrun.predictor.persistence import registry
+from tests.api.conftest import serving
+from tests.api.dashboard.conftest import LAPTOP, PHONE
 
 pytestmark = pytest.mark.chromium
 
@@ -28,7 +32,24 @@ JOB = {
     "user": "user1", "job_name": "trainb-999", "req_mem_mb": 16384, "timelimit_s": 3600, "req_nodes": 1, "req_cpus": 1,
     "req_gpus": 1,
 }  # fmt: skip
+#: A forecast of GPU memory in the page's own defaults, and how long it may take on a busy machine, ms.
+LENET = {
+    "model": {"architecture": "lenet"}, "batch_size": 100_000, "optimizer": "sgd", "fit": {"limit_mb": 1024},
+}  # fmt: skip
+FORECAST_MS = 250_000
 Opened = Callable[..., AbstractContextManager[Page]]
+
+
+@pytest.fixture
+def slow(crowdrun_home: Path) -> Iterator[httpx.Client]:
+    """A service without a model, and with patience: a forecast takes long where others compute."""
+    with serving(replace(load_settings(), time_limit_s=120.0)) as client:
+        client.timeout = httpx.Timeout(FORECAST_MS / 1000)
+        yield client
+
+
+def largest(told: Mapping[str, Any]) -> int:
+    return int(told["fit"]["largest_micro_batch"])
 
 
 def wait_for_plots(page: Page) -> None:
@@ -115,6 +136,48 @@ def test_the_slider_obeys_the_keyboard_and_tells_a_screen_reader_the_risk(page: 
     assert slider.get_attribute("aria-valuetext") == f"{STOPS[STOPS.index(0.05) + 1] * 100:g}%"
     page.keyboard.press("Home")
     assert slider.get_attribute("aria-valuetext") == f"{STOPS[0] * 100:g}%"
+
+
+def test_the_gpu_memory_of_a_model_is_forecast_with_what_would_make_it_fit(opened: Opened, slow: httpx.Client) -> None:
+    for size_, dark in ((LAPTOP, False), (PHONE, True)):
+        with opened(slow.base_url, size_, dark=dark) as page:
+            page.set_default_timeout(FORECAST_MS)
+            page.goto("/dashboard/try")
+            page.get_by_role("link", name="GPU memory of a model").click()
+            expect(page.locator("nav a[aria-current=page]")).to_have_text("Try it")
+            page.get_by_label("Network").select_option("lenet")
+            page.get_by_label("Batch size").fill("100000")
+            page.get_by_label("Memory of the card").fill("1GB")
+            page.get_by_role("button", name="Forecast").click()
+            expect(page.get_by_role("heading", name="One GPU needs")).to_be_visible()
+            expect(page.locator(".verdict")).to_contain_text("100000 samples at once do not fit into 1 GB")
+            expect(page.get_by_role("heading", name="What would make it fit")).to_be_visible()
+            assert page.locator(".held rect").count() > 3
+            told = slow.post("/v1/estimate", json=LENET).json()
+            expect(page.locator("dd.figure").first).to_have_text(size("gpu_mem_mb", told["device_mb"]))
+            expect(
+                page.get_by_text(f"The largest number of samples at once that fits is {largest(told)}.")
+            ).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert page.locator("script").count() == 0
+
+
+def test_a_description_goes_before_the_network_and_what_is_wrong_with_it_stands_in_the_form(
+    opened: Opened, slow: httpx.Client
+) -> None:
+    with opened(slow.base_url, allowed=["422"]) as page:
+        page.set_default_timeout(FORECAST_MS)
+        page.goto("/dashboard/memory")
+        page.get_by_text("More: several GPUs").click()
+        own = page.get_by_label("Your own model")
+        own.fill('{"input": {"shape": [8]}, "layers": [{"kind": "linear", "features": 0}]}')
+        page.get_by_role("button", name="Forecast").click()
+        expect(page.get_by_role("alert")).to_contain_text("Layers[0].features is 0; it must be 1 or more")
+        own.fill('{"input": {"shape": [8]}, "layers": [{"kind": "linear", "features": 500}]}')
+        page.get_by_label("Batch size").fill("16")
+        page.get_by_label("Memory of the card").fill("")
+        page.get_by_role("button", name="Forecast").click()
+        expect(page.get_by_text("0.0045 M parameters; 16 samples at once")).to_be_visible()
 
 
 def test_the_lines_for_the_script_can_be_copied(opened: Opened, service: httpx.Client) -> None:

@@ -1,0 +1,165 @@
+"""A model whose GPU memory is asked for, and what is told of it. The worker that traces reads and writes the same."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from crowdrun.api.schemas.fields import Body
+from crowdrun.data.description.model import AnyModel
+from crowdrun.data.forecast import Fit, Forecast, ForecastSettings, ModuleMemory, Remedy
+
+#: Largest card or node that is believed in, MB.
+MOST_MB = 2.0**30
+MOST_SAMPLES, MOST_GPUS = 1 << 24, 4096
+_EXAMPLE: dict[str, Any] = {
+    "model": {"architecture": "resnet-50"},
+    "batch_size": 256,
+    "precision": "bf16",
+    "optimizer": "sgd",
+}
+_DESCRIBED: dict[str, Any] = {
+    "model": {
+        "input": {"shape": [1024], "dtype": "int64"},
+        "layers": [
+            {"kind": "embedding", "count": 50257, "features": 768},
+            {"kind": "positions"},
+            {
+                "kind": "repeat",
+                "times": 12,
+                "layers": [{"kind": "transformer_block", "heads": 12, "causal": True}],
+            },
+            {"kind": "linear", "features": 50257, "bias": False},
+        ],
+    },
+    "batch_size": 8,
+    "checkpointing": True,
+}
+
+
+class FitBody(Body):
+    """A card that it is to fit into."""
+
+    limit_mb: Annotated[float, Field(gt=0, le=MOST_MB, allow_inf_nan=False)] = Field(
+        description="the card's memory, MB"
+    )
+    risk: Annotated[float, Field(ge=0.001, le=0.5)] | None = Field(
+        default=None, description="how often it may turn out too small; left out: as of predictions"
+    )
+
+
+class EstimateBody(Body):
+    """A model, and how it is trained."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE, _DESCRIBED]})
+
+    model: AnyModel = Field(description="layers, or the name of a built-in network")
+    batch_size: Annotated[int, Field(ge=1, le=MOST_SAMPLES, strict=True)] = Field(
+        default=32, description="samples a step, over all GPUs and micro-batches together"
+    )
+    precision: Literal["fp32", "bf16", "fp64"] = Field(default="fp32", description="bf16: under autocast")
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adamw"
+    strategy: Literal["single", "ddp", "zero1", "fsdp"] = "single"
+    world_size: Annotated[int, Field(ge=1, le=MOST_GPUS, strict=True)] = Field(default=1, description="GPUs")
+    accumulation: Annotated[int, Field(ge=1, le=MOST_SAMPLES, strict=True)] = Field(
+        default=1, description="micro-batches a step"
+    )
+    checkpointing: bool = Field(default=False, description="compute repeated blocks again in the backward pass")
+    training: bool = Field(default=True, description="false: the forward pass alone")
+    depth: Annotated[int, Field(ge=0, le=8, strict=True)] = Field(default=1, description="levels of modules to be told")
+    fit: FitBody | None = Field(default=None, description="does it fit, and what would; takes some ten times as long")
+
+    def settings(self) -> ForecastSettings:
+        """How the step is taken.
+
+        Raises:
+            ConfigError: several GPUs without a strategy.
+        """
+        return ForecastSettings(
+            precision=self.precision, accumulation=self.accumulation, training=self.training,
+            checkpointing=self.checkpointing, strategy=self.strategy, world_size=self.world_size,
+        )  # fmt: skip
+
+    @property
+    def micro_batch(self) -> int:
+        return math.ceil(self.batch_size / (self.world_size * self.accumulation))
+
+
+class ModuleAnswer(BaseModel):
+    """A part of the model."""
+
+    name: str
+    kind: str = Field(description="its class")
+    mb: float = Field(description="what it and all below it hold at the peak")
+    children: "Sequence[ModuleAnswer]"
+
+    @classmethod
+    def of(cls, module: ModuleMemory, depth: int) -> Self:
+        below = [cls.of(child, depth - 1) for child in module.children if child.nbytes] if depth else []
+        return cls(name=module.name, kind=module.kind, mb=module.nbytes / 2**20, children=below)
+
+
+class RemedyAnswer(BaseModel):
+    """One way to make it fit."""
+
+    name: str
+    settings: Mapping[str, str | int | bool] = Field(description="what is different")
+    micro_batch: int
+    needed_mb: float
+    fits: bool
+    cost: str
+
+    @classmethod
+    def of(cls, remedy: Remedy, asked: ForecastSettings) -> Self:
+        names = ("precision", "accumulation", "checkpointing", "strategy", "world_size")
+        changed = {name: value for name in names if (value := getattr(remedy.settings, name)) != getattr(asked, name)}
+        return cls(
+            name=remedy.name, settings=changed, micro_batch=remedy.micro_batch, needed_mb=remedy.needed_mb,
+            fits=remedy.fits, cost=remedy.cost,
+        )  # fmt: skip
+
+
+class FitAnswer(BaseModel):
+    """Whether it fits into the card."""
+
+    limit_mb: float
+    risk: float
+    needed_mb: float = Field(description="of the card, with the margin for the risk")
+    fits: bool
+    largest_micro_batch: int = Field(description="0: not even one sample fits")
+    remedies: list[RemedyAnswer] = Field(description="cheapest first; empty where it fits")
+
+    @classmethod
+    def of(cls, fit: Fit, asked: ForecastSettings) -> Self:
+        return cls(
+            limit_mb=fit.limit_mb, risk=fit.risk, needed_mb=fit.needed_mb, fits=fit.fits,
+            largest_micro_batch=fit.largest_micro_batch, remedies=[RemedyAnswer.of(one, asked) for one in fit.remedies],
+        )  # fmt: skip
+
+
+class EstimateAnswer(BaseModel):
+    """What one GPU holds at the peak of a training step; MB are 2^20 bytes."""
+
+    parameters: int
+    micro_batch: int = Field(description="samples that one GPU takes at once")
+    allocated_mb: float = Field(description="the tensors (torch.cuda.max_memory_allocated): traced")
+    reserved_mb: float = Field(description="what torch's allocator holds for them: simulated")
+    device_mb: float = Field(description="the whole card (nvidia-smi); see device_basis")
+    device_basis: str
+    split: dict[str, float] = Field(description="part -> MB at the peak of allocated")
+    peak_step: int
+    peak_phase: str
+    tree: ModuleAnswer
+    notes: list[str]
+    fit: FitAnswer | None = None
+
+    @classmethod
+    def of(cls, said: Forecast, body: EstimateBody, fit: Fit | None) -> Self:
+        return cls(
+            parameters=said.parameters, micro_batch=body.micro_batch, allocated_mb=said.allocated_mb,
+            reserved_mb=said.reserved_mb, device_mb=said.device_mb, device_basis=said.device_basis,
+            split=dict(said.split), peak_step=said.peak_step, peak_phase=said.peak_phase,
+            tree=ModuleAnswer.of(said.tree, body.depth), notes=list(said.notes),
+            fit=FitAnswer.of(fit, said.settings) if fit else None,
+        )  # fmt: skip
