@@ -51,9 +51,10 @@ class OneBody(Generic[B]):
         except ValidationError as error:
             raise RequestValidationError(error.errors(include_url=False)) from error
 
-    def documented(self) -> dict[str, Any]:
-        """The body for `openapi_extra` of a route; the examples are those of the model."""
-        media = {"schema": {"$ref": _REFERENCE.format(model=self._kind.__name__)}}
+    def documented(self, **examples: Any) -> dict[str, Any]:
+        """The body for `openapi_extra` of a route; examples by name."""
+        shown = {name: {"value": value} for name, value in examples.items()}
+        media = {"schema": {"$ref": _REFERENCE.format(model=self._kind.__name__)}, "examples": shown}
         return {"requestBody": {"required": True, "content": {"application/json": media}}}
 
     def schemas(self) -> Mapping[str, Any]:

@@ -179,7 +179,8 @@ def _field_error(path: str, item: Mapping[str, Any]) -> dict[str, str]:
         reason = item.get("ctx", {}).get("error", item["msg"])
         shown = f"character {item['loc'][-1]}" if item["loc"] else repr(item["input"])[:VALUE_CHARACTERS]
         return {"field": "body", "pointer": "", "value": shown, "allowed": f"JSON: {reason}"}
-    place = [str(part) for part in fields_of(item["loc"]) if part not in _TAGS]
+    loc = fields_of(item["loc"]) if path in _DESCRIBING else item["loc"]
+    place = [str(part) for part in loc if part not in _TAGS]
     return {
         "field": next((part for part in reversed(place) if not part.isdecimal()), "body")[:VALUE_CHARACTERS],
         "pointer": "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in place)[:VALUE_CHARACTERS],

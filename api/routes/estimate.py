@@ -6,14 +6,19 @@ from crowdrun.api.bodies import OneBody
 from crowdrun.api.gone import while_wanted
 from crowdrun.api.problems import RESPONSES, documented
 from crowdrun.api.routes.shared import SharedService, Submitter, json_answer
-from crowdrun.api.schemas.estimate import EstimateAnswer, EstimateBody
+from crowdrun.api.schemas.estimate import DESCRIBED_EXAMPLE, KNOWN_EXAMPLE, EstimateAnswer, EstimateBody
 
 router = APIRouter(prefix="/v1", tags=["estimate"], responses=RESPONSES)
 
 BODY = OneBody(EstimateBody)
 
 
-@router.post("/estimate", response_model=EstimateAnswer, responses=documented(501), openapi_extra=BODY.documented())
+@router.post(
+    "/estimate",
+    response_model=EstimateAnswer,
+    responses=documented(501),
+    openapi_extra=BODY.documented(known=KNOWN_EXAMPLE, described=DESCRIBED_EXAMPLE),
+)
 async def estimate(request: Request, service: SharedService, _: Submitter) -> Response:
     """Forecast what a training step needs of one GPU's memory, from the model itself; no GPU is asked.
 

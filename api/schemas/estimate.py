@@ -13,13 +13,13 @@ from crowdrun.data.forecast import Fit, Forecast, ForecastSettings, ModuleMemory
 #: Largest card or node that is believed in, MB.
 MOST_MB = 2.0**30
 MOST_SAMPLES, MOST_GPUS = 1 << 24, 4096
-_EXAMPLE: dict[str, Any] = {
+KNOWN_EXAMPLE: dict[str, Any] = {
     "model": {"architecture": "resnet-50"},
     "batch_size": 256,
     "precision": "bf16",
     "optimizer": "sgd",
 }
-_DESCRIBED: dict[str, Any] = {
+DESCRIBED_EXAMPLE: dict[str, Any] = {
     "model": {
         "input": {"shape": [1024], "dtype": "int64"},
         "layers": [
@@ -52,15 +52,17 @@ class FitBody(Body):
 class EstimateBody(Body):
     """A model, and how it is trained."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE, _DESCRIBED]})
+    model_config = ConfigDict(json_schema_extra={"examples": [KNOWN_EXAMPLE, DESCRIBED_EXAMPLE]})
 
     model: AnyModel = Field(description="layers, or the name of a built-in network")
     batch_size: Annotated[int, Field(ge=1, le=MOST_SAMPLES, strict=True)] = Field(
         default=32, description="samples a step, over all GPUs and micro-batches together"
     )
     precision: Literal["fp32", "bf16", "fp64"] = Field(default="fp32", description="bf16: under autocast")
-    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adamw"
-    strategy: Literal["single", "ddp", "zero1", "fsdp"] = "single"
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = Field(default="adamw", description="sgd: with momentum")
+    strategy: Literal["single", "ddp", "zero1", "fsdp"] = Field(
+        default="single", description="how several GPUs share the work"
+    )
     world_size: Annotated[int, Field(ge=1, le=MOST_GPUS, strict=True)] = Field(default=1, description="GPUs")
     accumulation: Annotated[int, Field(ge=1, le=MOST_SAMPLES, strict=True)] = Field(
         default=1, description="micro-batches a step"

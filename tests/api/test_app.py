@@ -67,14 +67,14 @@ def test_a_fault_of_ours_is_a_problem_without_our_insides(
 def test_the_openapi_document_describes_every_field_and_has_examples(service: httpx.Client) -> None:
     document = service.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        "/v1/predict", "/v1/advice", "/v1/jobs", "/v1/jobs/{job_id}", "/v1/model", "/v1/models",
+        "/v1/predict", "/v1/advice", "/v1/estimate", "/v1/jobs", "/v1/jobs/{job_id}", "/v1/model", "/v1/models",
         "/v1/models/{model_id}/activate", "/v1/retrain", "/v1/retrain/{retraining_id}", "/v1/report/usage",
         "/v1/report/model", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
-    for path in ("/v1/predict", "/v1/jobs"):
+    for path in ("/v1/predict", "/v1/estimate", "/v1/jobs"):
         assert document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]
     schemas = document["components"]["schemas"]
-    for name in ("AskedBody", "JobBody"):
+    for name in ("AskedBody", "EstimateBody", "JobBody"):
         assert schemas[name]["examples"]
         assert schemas[name]["additionalProperties"] is False
         assert all(field["description"] for field in schemas[name]["properties"].values())

@@ -32,7 +32,7 @@ CHECKS = [
 OPERATIONS = [
     ("POST", "/v1/predict", 120),
     ("POST", "/v1/advice", 80),
-    ("POST", "/v1/estimate", 60),
+    ("POST", "/v1/estimate", 40),
     ("POST", "/v1/jobs", 80),
     ("GET", "/v1/jobs/{job_id}", 60),
     ("GET", "/v1/model", 10),
@@ -48,6 +48,8 @@ OPERATIONS = [
     ("GET", "/readyz", 10),
     ("GET", "/metrics", 10),
 ]
+#: A token that is made up is refused before the body is looked at: here each body is.
+WITHOUT_TOKEN = frozenset({"/v1/estimate"})
 
 
 @pytest.fixture
@@ -77,6 +79,8 @@ def test_whatever_comes_the_answer_is_one_that_is_documented(
     def holds(data: st.DataObject) -> None:
         mode = data.draw(st.sampled_from(list(schemathesis.GenerationMode)))
         case = data.draw(operation.as_strategy(generation_mode=mode))
+        if path in WITHOUT_TOKEN:
+            (case.headers or {}).pop("Authorization", None)
         answer = case.call(timeout=HANG_S)
         # Not under test: what Starlette says to methods that no route has.
         case.validate_response(answer, checks=CHECKS)
