@@ -21,6 +21,7 @@ from crowdrun.training.runs import (
     last_number,
     new_run_folder,
     read_attempts,
+    under_way,
     write_record,
 )
 
@@ -84,11 +85,19 @@ def run_job(
     told = listener or Listener()
     folder = resume or new_run_folder(runs_dir, job.name, now=datetime.now(UTC))
     record = plan_run(job, launcher, recommend, folder)
-    if resume:
-        record = replace(record, attempts=read_attempts(folder))
-    else:
-        write_record(record, name=PLAN_FILE)
-    told.planned(record)
+    with under_way(folder):
+        if resume:
+            record = replace(record, attempts=read_attempts(folder))
+        else:
+            write_record(record, name=PLAN_FILE)
+        told.planned(record)
+        return _to_its_end(job, launcher, record, keep, attempts, told)
+
+
+def _to_its_end(
+    job: Job, launcher: Launcher, record: RunRecord, keep: Record, attempts: int, told: Listener
+) -> RunRecord:
+    folder = record.folder
     again = Again(record.plan, folder, attempts=attempts)
     following: Next | None = Next(job=job, mem_mb=record.plan.mem_mb)
     while following:

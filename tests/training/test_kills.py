@@ -32,7 +32,12 @@ STEP_S = "0.02"
 @pytest.fixture(scope="module")
 def without_kills(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     folder = tmp_path_factory.mktemp("whole")
-    return kills.train(folder, kills.without_checkpoints(kills.job(folder)))
+    return kills.train(folder, kills.without_checkpoints(kills.job(folder)), STEP_S_1="0.1")
+
+
+def test_a_rank_that_the_others_wait_for_all_the_time_is_named(without_kills: RunRecord) -> None:
+    assert without_kills.result
+    assert without_kills.result["stragglers"] == [1]
 
 
 def test_after_two_kills_the_run_ends_with_the_same_losses_and_lost_no_checkpoint(
