@@ -24,6 +24,7 @@ from crowdrun.training.runs import (
     last_number,
     new_run_folder,
     read_attempts,
+    under_way,
     write_record,
 )
 
@@ -103,13 +104,21 @@ def run_job(
     told = listener or Listener()
     folder = resume or new_run_folder(runs_dir, job.name, now=datetime.now(UTC))
     record = plan_run(job, launcher, recommend, folder, forecasting)
-    if resume:
-        record = replace(record, attempts=read_attempts(folder))
-    else:
-        write_record(record, name=PLAN_FILE)
-    told.planned(record)
+    with under_way(folder):
+        if resume:
+            record = replace(record, attempts=read_attempts(folder))
+        else:
+            write_record(record, name=PLAN_FILE)
+        told.planned(record)
+        return _to_its_end(planned_job(job, record.plan), launcher, record, keep, attempts, told)
+
+
+def _to_its_end(
+    job: Job, launcher: Launcher, record: RunRecord, keep: Record, attempts: int, told: Listener
+) -> RunRecord:
+    folder = record.folder
     again = Again(record.plan, folder, attempts=attempts)
-    following: Next | None = Next(job=planned_job(job, record.plan), mem_mb=record.plan.mem_mb)
+    following: Next | None = Next(job=job, mem_mb=record.plan.mem_mb)
     while following:
         write_job(following.job, folder)
         attempt = _attempt(following.job, record, last_number(folder) + 1, following.mem_mb)

@@ -8,10 +8,12 @@ RUN_ID/
     attempt-1/      output, samples of memory, reports, logs of the ranks
 """
 
+import fcntl
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +28,8 @@ from crowdrun.training.planning.plan import Plan
 STOPPED_STATUS = {"OUT_OF_MEMORY": 137, "TIMEOUT": 124, "CANCELLED": 130}
 
 PLAN_FILE, OUTCOME_FILE = "plan.json", "outcome.json"
+#: Locked (flock) by the process that runs it.
+LOCK_FILE = "lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +88,21 @@ def new_run_folder(runs_dir: Path, name: str, *, now: datetime | None = None) ->
             f"cannot make {folder}: {error.strerror}; set --home to a place that can be written"
         ) from error
     return folder
+
+
+@contextmanager
+def under_way(folder: Path) -> Iterator[None]:
+    """Hold a run, so that nobody goes on with it at the same time.
+
+    Raises:
+        LaunchError: somebody holds it.
+    """
+    with (folder / LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LaunchError(f"{folder.name} is still under way; end it first, or wait") from error
+        yield
 
 
 def read_attempts(folder: Path) -> tuple[AttemptRecord, ...]:

@@ -18,7 +18,7 @@ from crowdrun.training.checkpoints.options import CheckpointOptions
 from crowdrun.training.job import Job, TaskSpec
 from crowdrun.training.launch.base import Attempt
 from crowdrun.training.launch.local import LocalLauncher
-from crowdrun.training.runs import RunRecord
+from crowdrun.training.runs import AttemptRecord, RunRecord
 
 TASK = str(Path(__file__).with_name("kill_task.py"))
 EVERY_STEPS = 3
@@ -57,37 +57,42 @@ def train(
 
 
 class Killer(Listener):
-    """Kills once something has come to be, in the first attempt: one of KINDS."""
+    """Kills something in each of the first attempts, a few steps after it went on: one of KINDS each."""
 
-    def __init__(self, kind: str, *, seed: int = 0) -> None:
-        self.kind, self._random = kind, random.Random(seed)
-        self.killed_at: int | None = None
+    def __init__(self, *kinds: str, seed: int = 0) -> None:
+        self._kinds, self._random = list(kinds), random.Random(seed)
+        #: The step of the newest checkpoint at each kill.
+        self.killed_at: list[int] = []
         self._thread: threading.Thread | None = None
 
     def started(self, attempt: Attempt) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._kill, args=(attempt,), daemon=True)
+        if self._kinds:
+            self._thread = threading.Thread(target=self._kill, args=(attempt, self._kinds.pop(0)), daemon=True)
             self._thread.start()
 
-    def _kill(self, attempt: Attempt) -> None:
+    def ended(self, attempt: AttemptRecord) -> None:
+        if self._thread:
+            self._thread.join()
+            self._thread = None
+
+    def _kill(self, attempt: Attempt, kind: str) -> None:
         checkpoints = attempt.folder.parent / FOLDER
-        wanted = self._random.randint(1, 36)
-        while not _reached(checkpoints, wanted):
+        wanted = _step(checkpoints) + self._random.randint(1, 15)
+        while _step(checkpoints) < wanted:
             time.sleep(0.005)
-        if self.kind == "in a save":
+        if kind == "in a save":
             while not _saving(checkpoints):
                 time.sleep(0.0005)
         else:
             time.sleep(self._random.random() * 0.15)
-        found = newest(checkpoints)
-        self.killed_at = found[1].step if found else 0
-        for process, number in KINDS[self.kind](attempt, self._random):
+        self.killed_at.append(_step(checkpoints))
+        for process, number in KINDS[kind](attempt, self._random):
             process.send_signal(number)
 
 
-def _reached(checkpoints: Path, step: int) -> bool:
+def _step(checkpoints: Path) -> int:
     found = newest(checkpoints)
-    return found is not None and found[1].step >= step
+    return found[1].step if found else 0
 
 
 def _saving(checkpoints: Path) -> bool:
@@ -151,5 +156,6 @@ def first_step(folder: Path) -> int:
 
 
 def without_checkpoints(job: Job) -> Job:
+    """The same, that nothing is kept of."""
     assert job.task
     return replace(job, task=replace(job.task, checkpoint=None))

@@ -12,7 +12,7 @@ import psutil
 from crowdrun.data.errors import LaunchError
 from crowdrun.training import ending, outcome
 from crowdrun.training.cgroup import cgroup_memory
-from crowdrun.training.launch.base import Attempt, Ended, Launcher, Tick
+from crowdrun.training.launch.base import Attempt, Ended, Launcher, Tick, mark_of
 from crowdrun.training.launch.cards import cards_here
 from crowdrun.training.launch.prepare import make_folder, order_of, shell_line, supervisor
 from crowdrun.training.launch.signals import raised_as_interrupts
@@ -20,7 +20,7 @@ from crowdrun.training.launch.torchrun import defaults
 from crowdrun.training.measure import MB
 from crowdrun.training.order import Order, output_file, read_report, read_tail
 from crowdrun.training.planning.plan import Machine
-from crowdrun.training.processes import MARK, sweep
+from crowdrun.training.processes import MARK, see_off, sweep
 from crowdrun.training.supervise import GRACE_S
 
 _TICK_S = 0.5
@@ -52,6 +52,8 @@ class LocalLauncher(Launcher):
         order = self._order(attempt)
         if attempt.job.task is None and not shutil.which(order.command[0]):
             raise LaunchError(f"there is no program {order.command[0]!r}; give its path, or install it")
+        # The one before may be without its runner, and not yet at its end.
+        see_off(mark_of(attempt.run_id, attempt.number - 1), patience_s=GRACE_S)
         make_folder(attempt)
         kills_before, start = cgroup_memory().oom_kills, time.time()
         process = subprocess.Popen(
