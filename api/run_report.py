@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from crowdrun.api.live_line import LiveLine
 from crowdrun.api.show import show_recommendation
 from crowdrun.api.text import duration_text, memory_text
 from crowdrun.data.job import JobRequest
@@ -14,7 +15,7 @@ from crowdrun.training.attempts import Listener
 from crowdrun.training.ending import GPU_OOM
 from crowdrun.training.job import Job
 from crowdrun.training.launch.base import Attempt
-from crowdrun.training.order import last_sample, output_file, read_tail, whole_lines
+from crowdrun.training.order import output_file, read_tail, whole_lines
 from crowdrun.training.out_of_memory import smaller
 from crowdrun.training.planning.layout import planned_job
 from crowdrun.training.planning.plan import Plan
@@ -41,6 +42,7 @@ class RunReport(Listener):
         self._started = 0.0
         self._told = 0
         self._told_data = False
+        self._live: LiveLine | None = None
 
     def planned(self, record: RunRecord) -> None:
         self._say(f"run {record.run_id} in {record.folder}")
@@ -48,6 +50,7 @@ class RunReport(Listener):
 
     def started(self, attempt: Attempt) -> None:
         self._attempt, self._started, self._told, self._told_data = attempt, time.monotonic(), 0, False
+        self._live = LiveLine(attempt.folder, attempt.plan.rank_forecast_mb)
         given = "no memory limit" if attempt.mem_mb is None else memory_text(attempt.mem_mb)
         micro_batch = attempt.job.task.options.micro_batch if attempt.job.task else None
         parts = f", at most {micro_batch} samples at once" if micro_batch else ""
@@ -58,11 +61,12 @@ class RunReport(Listener):
         if self._attempt is None or self._attempt.job.task is None:
             return
         self._say_data(self._attempt.folder / DATA_FILE)
-        epochs = whole_lines(self._attempt.folder / PROGRESS_FILE, size=2**20)
-        if self._console.is_terminal:
-            self._console.file.write(f"\r\x1b[K{self._line(self._attempt.folder, epochs)}")
+        if self._console.is_terminal and self._live:
+            line = self._live.text(time.monotonic() - self._started)
+            self._console.file.write(f"\r\x1b[K{line[: self._console.width - 1]}")
             self._console.file.flush()
             return
+        epochs = whole_lines(self._attempt.folder / PROGRESS_FILE, size=2**20)
         for line in epochs[self._told :]:
             self._say(_epoch_text(line))
         self._told = len(epochs)
@@ -98,12 +102,6 @@ class RunReport(Listener):
         if self._attempt and (self._attempt.folder / STOPPED_FILE).is_file():
             step = json.loads((self._attempt.folder / STOPPED_FILE).read_text())["step"]
             self._say(f"saved at step {step}; it goes on with: crowdrun run --resume {self._attempt.run_id}")
-
-    def _line(self, folder: Path, epochs: list[str]) -> str:
-        sample = last_sample(folder, 0)
-        held = f"{sample.mem_mb:.0f} MB" if sample else "not started"
-        progress = _epoch_text(epochs[-1]) if epochs else ""
-        return f"{time.monotonic() - self._started:5.0f} s  {held}  {progress}"
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)

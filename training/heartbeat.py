@@ -11,7 +11,8 @@ import json
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -37,6 +38,8 @@ class Beat:
     waits: bool
     #: File, line and function.
     where: str
+    #: How far the training is and what the rank holds: epoch, step_in_epoch, loss, held_mb and the like.
+    progress: Mapping[str, float] = field(default_factory=dict)
 
 
 def beat_file(folder: Path, rank: int) -> Path:
@@ -51,6 +54,8 @@ class Heartbeat(threading.Thread):
         self._file, self._rank, self._main = beat_file(folder, rank), rank, threading.main_thread().ident
         self._since_s, self._step = time.time(), 0
         self._ended = threading.Event()
+        #: Asked at each beat; may be asked at any moment, from a thread.
+        self.progress: Callable[[], Mapping[str, float]] = dict
         #: Looks so far, and those in which the rank did not wait.
         self.looks = self.own_looks = 0
 
@@ -76,7 +81,7 @@ class Heartbeat(threading.Thread):
                 written_s = time.time()
                 self._write(Beat(
                     rank=self._rank, time_s=written_s, since_s=self._since_s, step=self._step, waits=waits,
-                    where=_where(frame),
+                    where=_where(frame), progress=self.progress(),
                 ))  # fmt: skip
 
     def end(self) -> None:

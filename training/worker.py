@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from crowdrun.training.heartbeat import Heartbeat
 from crowdrun.training.out_of_memory import is_out_of_memory, tell
 from crowdrun.training.rank_files import DATA_FILE, PROGRESS_FILE, RESULT_FILE, STOP_FILE, STOPPED_FILE
 from crowdrun.training.ranks import Ranks, meet
+from crowdrun.training.scalars import Scalars
 from crowdrun.training.stragglers import stragglers
 from crowdrun.training.strategies.settings import StrategySpec, strategy_spec
 from crowdrun.training.task_loader import load_task
@@ -120,16 +122,21 @@ def _train(
         trainer, keeper = Trainer(task, options, ranks, spec), None
     if heart:
         trainer.got_on = heart.stepped
+        heart.progress = partial(_progress, trainer, steps=-(-len(train_set) // options.batch_size))  # type: ignore[arg-type]
+    scalars = Scalars(folder.parent if folder and ranks.first else None)
     sent_before, begun, own_before = sent_bytes(), time.perf_counter(), heart.own_s if heart else 0.0
     try:
-        _train_epochs(trainer, keeper, train_set, folder)
+        _train_epochs(trainer, keeper, train_set, folder, scalars)
     except StoppedError as stopped:
+        scalars.close()
         trainer.strategy.close()
         _tell_stopped(ranks, folder, str(stopped), trainer.position.step)
         return None
     trained_s, sent = time.perf_counter() - begun, sent_bytes() - sent_before
     own = {"own_s": round(heart.own_s - own_before, 1)} if heart else {}
     scores, parameters = trainer.evaluate(test_set)
+    scalars.add(trainer.position.step, {f"test/{name}": value for name, value in scores.items()})
+    scalars.close()
     trainer.strategy.close()
     told = {**_footprint(ranks), "sent_mb": round(sent / 2**20, 3), **own, **trainer.strategy.report()}
     every = ranks.gather(told)
@@ -177,12 +184,24 @@ def _kept(
     return trainer, keeper
 
 
-def _train_epochs(trainer: Trainer, keeper: "Keeper | None", samples: Dataset[Any], folder: Path | None) -> None:
+def _train_epochs(
+    trainer: Trainer, keeper: "Keeper | None", samples: Dataset[Any], folder: Path | None, scalars: Scalars
+) -> None:
     epochs = trainer.setup.options.epochs
+
+    def after_step() -> None:
+        position, rate = trainer.position, trainer.strategy.optimizer.param_groups[0]["lr"]
+        if position.samples:
+            mean = position.loss_sum / position.samples
+            scalars.now_and_then(position.step, {"train/mean_loss_of_the_epoch": mean, "train/learning_rate": rate})
+        if keeper:
+            keeper.after_step()
+
     for epoch in range(trainer.position.epoch, epochs):
-        after_step = {"after_step": keeper.after_step} if keeper else {}
-        seen, loss = trainer.train_epoch(samples, epoch=epoch, **after_step)
+        seen, loss = trainer.train_epoch(samples, epoch=epoch, after_step=after_step)
         line = trainer.end_epoch(samples=seen, loss=loss)
+        figures = {"loss": loss, "samples_per_s": line["samples_per_s"], "held_mb": _held_mb(trainer.setup.ranks)}
+        scalars.add(trainer.position.step, {f"epoch/{name}": value for name, value in figures.items()})
         _tell(trainer.setup.ranks, folder, {**line, "epochs": epochs})
         if keeper:
             keeper.after_epoch()
@@ -196,6 +215,27 @@ def alone(target: str, options: TrainingOptions | None = None) -> None:
         str(Path(target).absolute()), options or TrainingOptions(), StrategySpec(), folder=None, work_dir=Path.cwd()
     )
     print(json.dumps((result or {})["scores"]))
+
+
+def _progress(trainer: Trainer, *, steps: int) -> dict[str, float]:
+    """How far this rank is, and what it holds, for who looks on."""
+    position, options, ranks = trainer.position, trainer.setup.options, trainer.setup.ranks
+    told = {
+        "epoch": position.epoch,
+        "epochs": options.epochs,
+        "step_in_epoch": position.step_in_epoch,
+        "steps_in_epoch": steps,
+        "batch_size": options.batch_size,
+        "held_mb": _held_mb(ranks),
+    }
+    return told | ({"loss": position.loss_sum / position.samples} if position.samples else {})
+
+
+def _held_mb(ranks: Ranks) -> float:
+    """High-water mark of what the rank's forecast speaks of, MB: its GPU's memory, or its host memory."""
+    if ranks.device.type == "cuda":
+        return round(torch.cuda.max_memory_reserved() / 2**20, 1)
+    return round(ranks.peak_rss_mb(), 1)
 
 
 def _tell_source(ranks: Ranks, folder: Path | None, source: str) -> None:

@@ -32,7 +32,7 @@ def ran(settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
 
 
 def test_a_run_is_listed_and_its_story_told_with_its_curves(
-    ran: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ran: str, settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert crowdrun("runs", "--json") == 0
     [listed] = json.loads(capfd.readouterr().out)
@@ -45,6 +45,9 @@ def test_a_run_is_listed_and_its_story_told_with_its_curves(
     assert "attempt 1: COMPLETED, given 3G, held" in told
     assert f"accuracy on the test set: {listed['scores']['accuracy']:.2%}" in told
     assert "in epoch 2" in told
+    [events] = (settings.runs_dir / ran / "tensorboard").iterdir()
+    for name in (b"epoch/loss", b"test/accuracy", b"train/learning_rate"):
+        assert name in events.read_bytes()
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

@@ -21,7 +21,7 @@ from crowdrun.training.ranks import Ranks
 from crowdrun.training.trainer import Trainer
 
 #: Options of a training that may be others when it goes on.
-MAY_CHANGE = frozenset({"epochs", "micro_batch"})
+MAY_CHANGE = frozenset({"activation_checkpointing", "epochs", "micro_batch"})
 
 
 def find(checkpoints: Path, ranks: Ranks, training: Mapping[str, Any]) -> tuple[Path, Marker] | None:
