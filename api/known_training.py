@@ -23,6 +23,8 @@ def with_forecast(recommendation: Recommendation, script: str | None = None) -> 
     return replace(
         recommendation,
         network_forecast=forecast,
+        # It stands in for what past jobs do not tell; the sentence says so.
+        abstained={target: why for target, why in recommendation.abstained.items() if target != GPU_MEMORY},
         reasons=(*recommendation.reasons, forecast_sentence(forecast, recommendation)),
     )
 
