@@ -1,7 +1,7 @@
 """The REST service, put together: who asks, limits, routes, problems. `crowdrun serve` runs it.
 
-Addresses: /v1/predict, /v1/advice, /v1/estimate, /v1/jobs, /v1/model, /v1/models, /v1/retrain, /v1/report, /healthz,
-/readyz, /metrics; /docs and /openapi.json describe them.
+Addresses: /v1/predict, /v1/advice, /v1/estimate, /v1/jobs, /v1/model, /v1/models, /v1/retrain, /v1/report, /v1/runs,
+/healthz, /readyz, /metrics; /docs and /openapi.json describe them.
 """
 
 import os
@@ -20,7 +20,7 @@ from crowdrun.api.limits import BodyLimit
 from crowdrun.api.logs import log_as_json
 from crowdrun.api.problems import Problem
 from crowdrun.api.rate_limit import RateLimit
-from crowdrun.api.routes import estimate, health, jobs, models, predict, report, retrain
+from crowdrun.api.routes import estimate, health, jobs, models, predict, report, retrain, runs
 from crowdrun.api.service import Service
 from crowdrun.api.telemetry import Telemetry
 from crowdrun.api.time_limit import TimeLimit
@@ -60,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Authentication, tokens=app.state.tokens, trust_local=settings.trust_local)
     app.add_middleware(Telemetry)
     problems.install(app)
-    for part in (predict, estimate, jobs, models, retrain, report, health, *PAGES):
+    for part in (predict, estimate, jobs, models, retrain, report, runs, health, *PAGES):
         app.include_router(part.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -33,7 +33,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "forget": ("crowdrun.api.commands.forget", "Remove a person from the job history and from the models."),
     "slurm": ("crowdrun.api.commands.slurm", "Collect what ended in Slurm; advise every submission of a site."),
     "serve": ("crowdrun.api.commands.serve", "Serve predictions over REST."),
+    "plan": ("crowdrun.api.commands.plan", "Say what a run would be given, and why; start nothing."),
     "run": ("crowdrun.api.commands.run", "Run a training job with what the crowd recommends, and measure it."),
+    "runs": ("crowdrun.api.commands.runs", "List what was run, and tell the story of one run."),
     "demo": ("crowdrun.api.commands.demo", "Show the whole loop on a real log."),
 }
 

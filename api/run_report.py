@@ -12,9 +12,13 @@ from crowdrun.api.text import duration_text, memory_text
 from crowdrun.data.job import JobRequest
 from crowdrun.training.attempts import Listener
 from crowdrun.training.ending import GPU_OOM
+from crowdrun.training.job import Job
 from crowdrun.training.launch.base import Attempt
 from crowdrun.training.order import last_sample, output_file, read_tail, whole_lines
-from crowdrun.training.rank_files import DATA_FILE, PROGRESS_FILE
+from crowdrun.training.out_of_memory import smaller
+from crowdrun.training.planning.layout import planned_job
+from crowdrun.training.planning.plan import Plan
+from crowdrun.training.rank_files import DATA_FILE, PROGRESS_FILE, STOPPED_FILE
 from crowdrun.training.runs import AttemptRecord, RunRecord
 
 #: Lines of the output of a task that failed.
@@ -45,7 +49,9 @@ class RunReport(Listener):
     def started(self, attempt: Attempt) -> None:
         self._attempt, self._started, self._told, self._told_data = attempt, time.monotonic(), 0, False
         given = "no memory limit" if attempt.mem_mb is None else memory_text(attempt.mem_mb)
-        self._say(f"attempt {attempt.number} on {attempt.plan.machine}: {given}, {attempt.job.ranks} rank(s)")
+        micro_batch = attempt.job.task.options.micro_batch if attempt.job.task else None
+        parts = f", at most {micro_batch} samples at once" if micro_batch else ""
+        self._say(f"attempt {attempt.number} on {attempt.plan.machine}: {given}, {attempt.job.ranks} rank(s){parts}")
 
     def tick(self) -> None:
         """A live line on a terminal, while a task runs; elsewhere a line an epoch."""
@@ -79,10 +85,19 @@ class RunReport(Listener):
             f"attempt {attempt.number} ended {outcome.state}{why} (exit {outcome.exit_code}): {held}, {took:.1f} s"
         )
         if attempt.cause == GPU_OOM:
-            self._say("more host memory would not help; take a smaller batch_size, or a card with more memory")
+            half = smaller(self._attempt.folder) if self._attempt else None
+            more = "take a smaller batch_size, or a card with more memory"
+            self._say(f"more host memory would not help; {f'at most {half} samples at once might' if half else more}")
+        self._say_saved()
         if self._attempt and self._attempt.job.task and outcome.state == "FAILED":
             log = output_file(self._attempt.folder, 0)
             self._say("\n".join(["the end of its output:", *read_tail(log).splitlines()[-TAIL_LINES:], f"({log})"]))
+
+    def _say_saved(self) -> None:
+        """How a run that was stopped goes on, where all of it is saved."""
+        if self._attempt and (self._attempt.folder / STOPPED_FILE).is_file():
+            step = json.loads((self._attempt.folder / STOPPED_FILE).read_text())["step"]
+            self._say(f"saved at step {step}; it goes on with: crowdrun run --resume {self._attempt.run_id}")
 
     def _line(self, folder: Path, epochs: list[str]) -> str:
         sample = last_sample(folder, 0)
@@ -111,6 +126,35 @@ def show_plan(record: RunRecord, console: Console) -> None:
         console.print(f"plan: after an out-of-memory death {rungs}", markup=False, soft_wrap=True)
 
 
+def show_planned(plan: Plan, job: Job, console: Console) -> None:
+    """The figures of a plan as a table; of a task also how its ranks work on a batch."""
+    made, split = planned_job(job, plan), plan.split
+    table = Table("", "planned")
+    rows: list[tuple[str, str | None]] = [
+        ("ranks", f"{made.ranks} on {made.resources.nodes} node(s)"),
+        ("GPUs", None if plan.gpus is None else str(plan.gpus)),
+        ("host memory", None if plan.mem_mb is None else memory_text(plan.mem_mb)),
+        ("time limit", None if plan.timelimit_s is None else duration_text(plan.timelimit_s)),
+    ]
+    if made.task:
+        rows.insert(1, ("strategy", made.task.strategy.name))
+        rows.insert(2, ("batch size", str(made.task.options.batch_size)))
+    if split:
+        pieces = f"{split.accumulation} x {split.micro_batch} samples" if split.accumulation > 1 else None
+        rows += [
+            ("micro-batches of a rank", pieces or f"{split.micro_batch} sample(s) at once"),
+            ("activations", "computed again (checkpointing)" if split.checkpointing else "kept"),
+            ("peak of a rank", memory_text(max(plan.rank_forecast_mb))),
+        ]
+    if plan.placement:
+        cards = "; ".join(", ".join(map(str, own)) for own in plan.placement.cards)
+        rows.append(("cards of each node", f"{cards} ({plan.placement.how})"))
+    for name, value in rows:
+        if value is not None:
+            table.add_row(name, value)
+    console.print(table)
+
+
 def _asked(request: JobRequest) -> str:
     figures = [
         memory_text(request.req_mem_mb) if request.req_mem_mb is not None else "no memory named",
@@ -124,12 +168,28 @@ def show_outcome(record: RunRecord) -> None:
     """The forecast against what was measured, and what a task scored."""
     console = LastingConsole(stderr=True, highlight=False)
     console.print(_comparison(record))
+    for line in rank_lines(record):
+        console.print(line, markup=False, soft_wrap=True)
+    for rank in (record.result or {}).get("stragglers", []):
+        console.print(f"rank {rank} was slow: the others waited for it (own_s in the record)", markup=False)
     for name, value in (record.result or {}).get("scores", {}).items():
         console.print(f"{name} on the test set: {value:.2%}", markup=False)
     saved = saved_gb_h(record)
     if saved:
         word = "less" if saved >= 0 else "more"
         console.print(f"held {abs(saved):.3g} GB·h {word} than the request would have", markup=False)
+
+
+def rank_lines(record: RunRecord) -> list[str]:
+    """Forecast and measured peak of each rank of a task, where there is a forecast."""
+    ranks = (record.result or {}).get("ranks", [])
+    cuda = (record.result or {}).get("device") == "cuda"
+    name, what = ("peak_gpu_mem_mb", "of its card, by torch's allocator") if cuda else ("peak_mem_mb", "of the host")
+    return [
+        f"rank {number}: forecast {memory_text(forecast)}, held {memory_text(rank[name])} {what}"
+        for number, (forecast, rank) in enumerate(zip(record.plan.rank_forecast_mb, ranks, strict=False))
+        if rank.get(name) is not None
+    ]
 
 
 def _comparison(record: RunRecord) -> Table:

@@ -119,6 +119,39 @@ def plot_scaling(figures: Mapping[str, Any], file: Path) -> None:
     _save(figure, file)
 
 
+def show_accuracy(figures: Mapping[str, Any], console: Console) -> None:
+    """A row a training: how long it took to the target, or that it did not reach it."""
+    table = Table()
+    for title in ("", "division", "ranks", "batch", "rate", "epochs", "training", figures["score"]):
+        table.add_column(title, justify="right")
+    for one in figures["runs"]:
+        took = f"{one['train_s']:.1f} s"
+        table.add_row(
+            one["kind"], one["division"], str(one["ranks"]), str(one["batch_size"]), f"{one['learning_rate']:g}",
+            str(one["epochs"]), took if one["reached"] else f"not in {took}", f"{one['curve'][-1]['score']:.2%}",
+        )  # fmt: skip
+    console.print(table)
+    console.print(f"the target is {figures['target']:.2%}; one rank is trained once, there is nothing to divide")
+    console.print(CPU_NOTE, markup=False)
+
+
+def plot_accuracy(figures: Mapping[str, Any], file: Path) -> None:
+    """The score against the time of the training, a curve a run.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for one in figures["runs"]:
+        label = f"{one['ranks']} rank(s)" + (f", {one['kind']}, {one['division']}" if one["ranks"] > 1 else "")
+        axes.plot([p["train_s"] for p in one["curve"]], [p["score"] for p in one["curve"]], ".-", label=label)
+    axes.axhline(figures["target"], linestyle=":", color="gray")
+    axes.set(xlabel="seconds of training", ylabel=f"{figures['score']} on the test set")
+    axes.legend(fontsize="small")
+    _save(figure, file)
+
+
 def _save(figure: Figure, file: Path) -> None:
     try:
         figure.savefig(file)

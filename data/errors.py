@@ -17,6 +17,8 @@ Every message holds what came, what was allowed, and what to do next.
     ├── NotInstalledError      a library that this needs is not there
     ├── TooLongError           it takes longer than it may, and would the next time
     ├── LaunchError            a run that could not be started
+    ├── CheckpointError        a checkpoint that is damaged, or does not fit the model
+    ├── DatasetError           samples that cannot be read
     ├── ServiceError           a crowdrun service that cannot be reached, refuses or fails
     └── BusyError              there is no time or room for it now; later there may be
 """
@@ -80,6 +82,14 @@ class TooLongError(CrowdrunError):
 
 class LaunchError(CrowdrunError):
     """A run that could not be started."""
+
+
+class DatasetError(CrowdrunError):
+    """Samples that cannot be read."""
+
+
+class CheckpointError(CrowdrunError):
+    """A checkpoint that is damaged, or does not fit the model."""
 
 
 class BusyError(CrowdrunError):

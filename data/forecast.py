@@ -108,6 +108,8 @@ class Forecast:
     tree: ModuleMemory
     #: What a reader should know of this forecast.
     notes: tuple[str, ...] = ()
+    #: What measurements are learned by (predictor/gpu_memory/learned/features.py): name -> MB, or a number of.
+    features: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The record as what `json` writes."""

@@ -39,6 +39,8 @@ class TrainingOptions:
     epochs: int = 1
     #: Samples a step, over all ranks together: it stays the same when the number of ranks changes.
     batch_size: int = 32
+    #: Samples that a rank takes at once, at most: gradients add up over the parts of its share. None takes all of it.
+    micro_batch: int | None = None
     #: A name that the task's `optimizer` knows.
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
@@ -54,6 +56,8 @@ class TrainingOptions:
     tuned_batch_size: int | None = None
     #: Steps in which the rate grows to that of the rule.
     warmup_steps: int = 0
+    #: Compute each of the model's repeated blocks again in the backward pass in place of keeping what it made.
+    activation_checkpointing: bool = False
     #: The job file's [options]: whatever else the task wants to know.
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,10 +70,14 @@ class TrainingOptions:
             raise ConfigError(f"learning_rate is {self.learning_rate!r}; it must be a number above 0")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ConfigError(f"seed is {self.seed!r}; it must be a whole number of 0 or more")
-        for name, least in (("warmup_steps", 0), ("tuned_batch_size", 1)):
+        for name, least in (("warmup_steps", 0), ("tuned_batch_size", 1), ("micro_batch", 1)):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise ConfigError(f"{name} is {value!r}; it must be a whole number of {least} or more")
+        if not isinstance(self.activation_checkpointing, bool):
+            raise ConfigError(
+                f"activation_checkpointing is {self.activation_checkpointing!r}; it must be true or false"
+            )
         for name, allowed in (("precision", PRECISIONS), ("division", DIVISIONS), ("rate_rule", RATE_RULES)):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}")

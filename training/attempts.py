@@ -1,24 +1,37 @@
-"""A run: attempt after attempt up the memory ladder, each measured and recorded.
-
-The first that does not die for want of host memory is the last.
-"""
+"""A run: attempt after attempt, each measured and recorded, until one ends well or there is no use in another."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from crowdrun.data.errors import ConfigError
 from crowdrun.data.job import JobOutcome, JobRequest, Recommendation
+from crowdrun.training.again import Again, Next
 from crowdrun.training.job import Job, to_request
+from crowdrun.training.job_file import write_job
 from crowdrun.training.launch.base import Attempt, Ended, Launcher
 from crowdrun.training.outcome import read_result
-from crowdrun.training.plan import Plan, make_plan
-from crowdrun.training.runs import PLAN_FILE, AttemptRecord, RunRecord, new_run_folder, write_record
+from crowdrun.training.planning.forecaster import Forecaster
+from crowdrun.training.planning.layout import planned_job, with_layout
+from crowdrun.training.planning.plan import Machine, Plan, make_plan
+from crowdrun.training.runs import (
+    PLAN_FILE,
+    AttemptRecord,
+    RunRecord,
+    last_number,
+    new_run_folder,
+    read_attempts,
+    under_way,
+    write_record,
+)
 
 #: What says how much a job needs; None when it has nothing to say.
 Recommend = Callable[[JobRequest], Recommendation | None]
+#: What forecasts the memory of a task for a plan, as long as the context lasts; None has nothing to say.
+Forecasting = Callable[[Job, Plan, Machine], AbstractContextManager[Forecaster | None]]
 #: What keeps the outcome of each attempt.
 Record = Callable[[JobRequest, JobOutcome], None]
 
@@ -39,17 +52,30 @@ class Listener:
         """It ended, and its outcome is kept."""
 
 
-def plan_run(job: Job, launcher: Launcher, recommend: Recommend, folder: Path) -> RunRecord:
-    """The request, what is recommended for it, and the plan; nothing is made or started."""
+def no_forecast(job: Job, plan: Plan, machine: Machine) -> AbstractContextManager[Forecaster | None]:
+    """Plans without one."""
+    del job, plan, machine
+    return nullcontext()
+
+
+def plan_run(
+    job: Job, launcher: Launcher, recommend: Recommend, folder: Path, forecasting: Forecasting = no_forecast
+) -> RunRecord:
+    """The request, what is recommended and forecast for it, and the plan; nothing is made or started."""
     request = to_request(job, submit_time=time.time())
     recommendation = recommend(request)
-    plan = make_plan(request, recommendation, launcher.machine(), adaptable=job.task is not None)
-    return RunRecord(run_id=folder.name, folder=folder, request=request, recommendation=recommendation, plan=plan)
+    machine = launcher.machine()
+    plan = make_plan(request, recommendation, machine, adaptable=job.task is not None)
+    with forecasting(job, plan, machine) as forecaster:
+        plan = with_layout(plan, job, machine, forecaster)
+    return RunRecord(
+        run_id=folder.name, folder=folder, request=request, recommendation=recommendation, plan=plan, site=machine.site
+    )
 
 
 def first_attempt(job: Job, record: RunRecord) -> Attempt:
     """What would be started first."""
-    return _attempt(job, record, 1, record.plan.mem_mb)
+    return _attempt(planned_job(job, record.plan), record, 1, record.plan.mem_mb)
 
 
 def run_job(
@@ -59,12 +85,15 @@ def run_job(
     runs_dir: Path,
     recommend: Recommend,
     keep: Record,
+    forecasting: Forecasting = no_forecast,
     attempts: int = 3,
     listener: Listener | None = None,
+    resume: Path | None = None,
 ) -> RunRecord:
     """Run a job to its end.
 
-    Only a death for want of host memory leads to another attempt, with the next rung of the plan's ladder.
+    `again.py` says after which ends there is another attempt. attempts: how many may die for want of host memory.
+    resume: the folder of a run that has been under way, which goes on.
 
     Raises:
         ConfigError: attempts is below 1.
@@ -73,22 +102,33 @@ def run_job(
     if attempts < 1:
         raise ConfigError(f"attempts is {attempts}; it must be 1 or more")
     told = listener or Listener()
-    folder = new_run_folder(runs_dir, job.name, now=datetime.now(UTC))
-    record = plan_run(job, launcher, recommend, folder)
-    write_record(record, name=PLAN_FILE)
-    told.planned(record)
-    mem_mb: float | None = record.plan.mem_mb
-    for number in range(1, attempts + 1):
-        attempt = _attempt(job, record, number, mem_mb)
+    folder = resume or new_run_folder(runs_dir, job.name, now=datetime.now(UTC))
+    record = plan_run(job, launcher, recommend, folder, forecasting)
+    with under_way(folder):
+        if resume:
+            record = replace(record, attempts=read_attempts(folder))
+        else:
+            write_record(record, name=PLAN_FILE)
+        told.planned(record)
+        return _to_its_end(planned_job(job, record.plan), launcher, record, keep, attempts, told)
+
+
+def _to_its_end(
+    job: Job, launcher: Launcher, record: RunRecord, keep: Record, attempts: int, told: Listener
+) -> RunRecord:
+    folder = record.folder
+    again = Again(record.plan, folder, attempts=attempts)
+    following: Next | None = Next(job=job, mem_mb=record.plan.mem_mb)
+    while following:
+        write_job(following.job, folder)
+        attempt = _attempt(following.job, record, last_number(folder) + 1, following.mem_mb)
         told.started(attempt)
         done = _done(attempt, record.request, launcher.run(attempt, told.tick))
         record = replace(record, attempts=(*record.attempts, done), result=read_result(attempt.folder))
         write_record(record)
         keep(done.request, done.outcome)
         told.ended(done)
-        mem_mb = next(_higher(record.plan, done), None)
-        if done.outcome.state != "OUT_OF_MEMORY" or mem_mb is None:
-            break
+        following = again.after(done, attempt.folder, attempt.job, attempt.mem_mb)
     return record
 
 
@@ -116,9 +156,3 @@ def _done(attempt: Attempt, asked: JobRequest, ended: Ended) -> AttemptRecord:
     return AttemptRecord(
         number=attempt.number, request=given, outcome=ended.outcome, cause=ended.cause, status=ended.status
     )
-
-
-def _higher(plan: Plan, done: AttemptRecord) -> Iterator[float]:
-    """The rungs above what the attempt was given and above what it was seen to hold, which was not enough."""
-    least = max(done.request.req_mem_mb or 0.0, done.outcome.peak_mem_mb or 0.0)
-    return (rung for rung in plan.ladder if rung > least)

@@ -32,15 +32,18 @@ def divide(order: Sequence[int], *, batch_size: int, rank: int, world_size: int)
     return [(list(batch[rank::world_size]), len(batch)) for batch in batches]
 
 
-def train_shares(samples: Dataset[Any], options: TrainingOptions, ranks: Ranks, *, epoch: int) -> Iterator[Share]:
-    """The shares of an epoch; seed and epoch give the order. Over all ranks each sample comes exactly once.
+def train_shares(
+    samples: Dataset[Any], options: TrainingOptions, ranks: Ranks, *, epoch: int, start: int = 0
+) -> Iterator[Share]:
+    """The shares of an epoch from step `start` on; seed and epoch give the order. Over all ranks each sample comes
+    exactly once.
 
     A rank that is left without a sample, in a last batch of fewer than there are ranks, gets one of another's to keep
     step with it: its share then has 0 samples.
     """
-    batches = DIVISIONS[options.division](_size(samples), options, ranks, epoch)
+    batches = DIVISIONS[options.division](samples, options, ranks, epoch)
     filled = [(share or [0], len(share), together) for share, together in batches]
-    return _shares(samples, filled, options, ranks)
+    return _shares(samples, filled[start:], options, ranks)
 
 
 def evaluation_shares(samples: Dataset[Any], options: TrainingOptions, ranks: Ranks) -> Iterator[Share]:
@@ -50,7 +53,7 @@ def evaluation_shares(samples: Dataset[Any], options: TrainingOptions, ranks: Ra
 
 
 def private_shares(
-    samples: Dataset[Any], options: TrainingOptions, ranks: Ranks, *, epoch: int, parts: Sequence[float]
+    samples: Dataset[Any], options: TrainingOptions, ranks: Ranks, *, epoch: int, parts: Sequence[float], start: int = 0
 ) -> Iterator[Share]:
     """Batches of the samples that this rank keeps for itself: a part of the set in proportion to `parts`.
 
@@ -58,26 +61,29 @@ def private_shares(
     """
     ends = [round(_size(samples) * sum(parts[: rank + 1]) / sum(parts)) for rank in range(ranks.world_size)]
     own = range(ends[ranks.rank - 1] if ranks.rank else 0, ends[ranks.rank])
-    order = [own[place] for place in _order(len(own), options, epoch)]
+    order = _order(samples, own, options, epoch)
     size = max(1, options.batch_size // ranks.world_size)
     batches = [order[start : start + size] for start in range(0, len(order), size)]
-    return _shares(samples, [(batch, len(batch), len(batch)) for batch in batches], options, ranks)
+    return _shares(samples, [(batch, len(batch), len(batch)) for batch in batches[start:]], options, ranks)
 
 
-def _shuffled(size: int, options: TrainingOptions, ranks: Ranks, epoch: int) -> list[tuple[list[int], int]]:
+def _shuffled(samples: Dataset[Any], options: TrainingOptions, ranks: Ranks, epoch: int) -> list[tuple[list[int], int]]:
     """All samples in a new order each epoch, each global batch divided: the same ones with any number of ranks."""
-    order = _order(size, options, epoch)
+    order = _order(samples, range(_size(samples)), options, epoch)
     return divide(order, batch_size=options.batch_size, rank=ranks.rank, world_size=ranks.world_size)
 
 
-def _non_overlapping(size: int, options: TrainingOptions, ranks: Ranks, epoch: int) -> list[tuple[list[int], int]]:
+def _non_overlapping(
+    samples: Dataset[Any], options: TrainingOptions, ranks: Ranks, epoch: int
+) -> list[tuple[list[int], int]]:
     """Each rank keeps to its own part of the samples, in a new order each epoch: it need not have the others.
 
     The epoch has as many steps as there are global batches; each takes an equal part of every rank's samples.
     """
+    size = _size(samples)
     steps = -(-size // options.batch_size)
     mine = _part(range(size), ranks.rank, ranks.world_size)
-    order = [mine[place] for place in _order(len(mine), options, epoch)]
+    order = _order(samples, mine, options, epoch)
     lengths = [len(_part(range(size), rank, ranks.world_size)) for rank in range(ranks.world_size)]
     return [
         (list(_part(order, step, steps)), sum(len(_part(range(length), step, steps)) for length in lengths))
@@ -86,7 +92,7 @@ def _non_overlapping(size: int, options: TrainingOptions, ranks: Ranks, epoch: i
 
 
 #: How the samples of an epoch are divided over the ranks.
-DIVISIONS: Mapping[str, Callable[[int, TrainingOptions, Ranks, int], list[tuple[list[int], int]]]] = {
+DIVISIONS: Mapping[str, Callable[[Dataset[Any], TrainingOptions, Ranks, int], list[tuple[list[int], int]]]] = {
     "shuffled": _shuffled,
     "non-overlapping": _non_overlapping,
 }
@@ -100,9 +106,14 @@ def _part(values: Sequence[int], number: int, of: int) -> Sequence[int]:
     return values[len(values) * number // of : len(values) * (number + 1) // of]
 
 
-def _order(size: int, options: TrainingOptions, epoch: int) -> list[int]:
+def _order(samples: Dataset[Any], indices: Sequence[int], options: TrainingOptions, epoch: int) -> list[int]:
+    """The samples `indices` of an epoch in a random order; that of the data set itself (its `order`) where it has one,
+    since not all can be read in any order at the same cost."""
     generator = torch.Generator().manual_seed(options.seed * 1_000_003 + epoch)
-    return [int(place) for place in torch.randperm(size, generator=generator).tolist()]
+    own = getattr(samples, "order", None)
+    if own is not None:
+        return [int(index) for index in own(indices, generator)]
+    return [indices[place] for place in torch.randperm(len(indices), generator=generator).tolist()]
 
 
 def _shares(
@@ -110,7 +121,10 @@ def _shares(
 ) -> Iterator[Share]:
     cuda = ranks.device.type == "cuda"
     floating = torch.float64 if options.precision == "fp64" else None
-    loader = DataLoader(samples, batch_sampler=[share for share, _, _ in divided], pin_memory=cuda)
+    # With a generator of its own: else it draws from torch's, once an epoch and once more when one is taken up again.
+    loader = DataLoader(
+        samples, batch_sampler=[share for share, _, _ in divided], pin_memory=cuda, generator=torch.Generator()
+    )
     for (_, own, together), batch in zip(divided, loader, strict=True):
         yield Share(batch=moved(batch, ranks.device, floating), samples=own, together=together)
 

@@ -10,6 +10,7 @@
 'OUT_OF_MEMORY'
 """
 
+import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ REFUSED = "the machine refused memory"
 GPU_OOM = "out of GPU memory"
 FAILED = "failed by itself"
 LOST = "its supervisor was killed"
+KILLED = "one of its processes was killed"
+SAVED = "told to stop, with all saved"
 
 #: Cause -> state. Want of GPU memory is FAILED: OUT_OF_MEMORY is a bound on host memory.
 STATES_OF_CAUSES = {
@@ -32,7 +35,12 @@ STATES_OF_CAUSES = {
     GPU_OOM: "FAILED",
     FAILED: "FAILED",
     LOST: "FAILED",
+    KILLED: "FAILED",
+    SAVED: "PREEMPTED",
 }
+
+#: Causes that lie outside the program: the same again may well come to its end.
+FROM_OUTSIDE = frozenset({LOST, KILLED, SAVED})
 
 #: Causes that say what the run lacked, more than that it was stopped.
 WANTS = frozenset({MEMORY_LIMIT, KERNEL_OOM, REFUSED, GPU_OOM})
@@ -48,7 +56,12 @@ PHRASES: tuple[tuple[str, str], ...] = (
     ("MemoryError", REFUSED),  # Python; numpy's _ArrayMemoryError ends in it too
     ("std::bad_alloc", REFUSED),
     ("Cannot allocate memory", REFUSED),  # ENOMEM
+    ("(SIGKILL) received by PID", KILLED),  # torch/distributed/elastic/multiprocessing/errors
+    ("(SIGTERM) received by PID", KILLED),
 )
+
+#: Signals that come from outside.
+_KILLING = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP})
 
 #: What slurmstepd writes, each where there is no cgroup (OverMemoryKill) or where there is one.
 SLURM_PHRASES: tuple[tuple[str, str], ...] = (
@@ -68,7 +81,8 @@ class Ending:
 
 
 def _because(cause: str) -> Ending:
-    return Ending(state=STATES_OF_CAUSES[cause], cause=cause)
+    # A rank that hangs is named in its cause.
+    return Ending(state=STATES_OF_CAUSES.get(cause, "FAILED"), cause=cause)
 
 
 def how_it_ended(code: int, signal_number: int, *, stopped_for: str | None, oom_kills: int, output: str) -> Ending:
@@ -83,7 +97,7 @@ def how_it_ended(code: int, signal_number: int, *, stopped_for: str | None, oom_
         return Ending(state="COMPLETED")
     if oom_kills:
         return _because(KERNEL_OOM)
-    return _because(_named(output, PHRASES) or FAILED)
+    return _because(_named(output, PHRASES) or (KILLED if signal_number in _KILLING else FAILED))
 
 
 def slurm_ending(state: str, steps: Iterable[str], output: str, seen: Iterable[str] = ()) -> Ending:
@@ -96,7 +110,8 @@ def slurm_ending(state: str, steps: Iterable[str], output: str, seen: Iterable[s
     if state != "FAILED":
         causes = {ended: cause for cause, ended in STATES_OF_CAUSES.items() if cause in (TIME_LIMIT, CANCELLED)}
         return Ending(state=state, cause=causes.get(state))
-    wants = [cause for cause in seen if cause in WANTS]
+    told = list(seen)
+    wants = [cause for cause in told if cause in WANTS] or [cause for cause in told if cause != FAILED]
     return _because(_named(output, SLURM_PHRASES) or (wants or [FAILED])[0])
 
 

@@ -5,7 +5,9 @@ task = "lenet"                             # built in, a module, or the path of 
 ranks = 2
 epochs = 12
 batch_size = 64                            # and the other fields of TrainingOptions
-strategy = "ddp"                           # or a table [strategy]: its name, and what it can be told (docs/training.md)
+strategy = "fsdp"                          # or a table [strategy]: its name, and what it can be told (docs/training.md)
+[checkpoint]                               # when the state is saved (docs/training.md); checkpoint = false: never
+every_s = 300
 [resources]                                # what would be asked for without crowdrun
 mem_mb = 16000
 timelimit_s = 3600
@@ -25,8 +27,10 @@ from typing import Any
 from crowdrun.data.errors import ConfigError
 from crowdrun.data.job import JobRequest
 from crowdrun.data.task import TrainingOptions
+from crowdrun.training.checkpoints.options import CheckpointOptions, checkpoint_options
 from crowdrun.training.models.table import BUILT_IN, BuiltIn, task_named
-from crowdrun.training.strategies.settings import StrategySpec, strategy_spec
+from crowdrun.training.planning.placement import PLACEMENTS
+from crowdrun.training.strategies.settings import AUTO, StrategySpec, strategy_spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +47,26 @@ class Resources:
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
+    #: Memory of one card, MB, where the machine does not say it.
+    card_mb: float | None = None
+    #: auto, pack (close together) or spread.
+    placement: str = "auto"
 
     def __post_init__(self) -> None:
-        for name, least in (("mem_mb", 1), ("gpus", 0), ("timelimit_s", 1), ("cpus", 1), ("nodes", 1)):
+        if self.placement not in PLACEMENTS:
+            raise ConfigError(f"placement is {self.placement!r}; it must be one of {', '.join(PLACEMENTS)}")
+        least_of = {"mem_mb": 1, "gpus": 0, "timelimit_s": 1, "cpus": 1, "nodes": 1, "card_mb": 1}
+        for name, least in least_of.items():
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and least <= value < float("inf")):
                 raise ConfigError(f"{name} is {value!r}; it must be a number of {least} or more")
         for name in ("gpus", "cpus", "nodes"):
             if isinstance(getattr(self, name), float):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; it must be a whole number")
+
+
+#: As long as gloo waits for other ranks.
+HANG_S = 1800.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +79,10 @@ class TaskSpec:
     #: The network's name in the log; None is the task's own name.
     model: str | None = None
     strategy: StrategySpec = field(default_factory=StrategySpec)
+    #: It is ended when no rank has made a step for so long, s.
+    hang_s: float = HANG_S
+    #: None keeps no checkpoints.
+    checkpoint: CheckpointOptions | None = field(default_factory=CheckpointOptions)
 
     @property
     def name(self) -> str:
@@ -130,7 +149,8 @@ def load_job(file: Path, *, work_dir: Path) -> Job:
 
 
 _OPTION_KEYS = frozenset(f.name for f in fields(TrainingOptions)) - {"extra"}
-_JOB_KEYS = frozenset({"name", "task", "model", "ranks", "resources", "options", "strategy"}) | _OPTION_KEYS
+_OWN_KEYS = {"name", "task", "model", "ranks", "resources", "options", "strategy", "hang_s", "checkpoint"}
+_JOB_KEYS = _OPTION_KEYS | _OWN_KEYS
 
 
 def _job(table: Mapping[str, Any], file: Path, work_dir: Path) -> Job:
@@ -150,7 +170,12 @@ def _job(table: Mapping[str, Any], file: Path, work_dir: Path) -> Job:
         work_dir=work_dir,
         ranks=table.get("ranks", 1),
         resources=Resources(**resources),
-        task=replace(spec, strategy=strategy_spec(table.get("strategy", "ddp"))),
+        task=replace(
+            spec,
+            strategy=strategy_spec(table.get("strategy", AUTO)),
+            hang_s=_seconds(table, "hang_s", HANG_S),
+            checkpoint=checkpoint_options(table.get("checkpoint", True)),
+        ),
     )
 
 
@@ -165,7 +190,7 @@ def named_job(name: str, *, work_dir: Path) -> Job:
     >>> named_job("resnet-50", work_dir=Path("/w")).task.options.extra
     {'depth': 50}
     """
-    spec = _built_in(name, task_named(name, {}), {}, None)
+    spec = replace(_built_in(name, task_named(name, {}), {}, None), strategy=strategy_spec(AUTO))
     return Job(name=name, command=("crowdrun", "run", name), work_dir=work_dir, task=spec)
 
 
@@ -189,6 +214,13 @@ def _text(table: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
+def _seconds(table: Mapping[str, Any], name: str, default: float) -> float:
+    value = table.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ConfigError(f"{name} is {value!r}; it must be a number of seconds above 0")
+    return float(value)
+
+
 def _target(task: str | None, file: Path) -> str:
     if task is None:
         raise ConfigError('there is no task; name a module or a Python file: task = "train_task.py"')
@@ -207,14 +239,15 @@ def with_flags(
     ranks: int | None = None,
     mem_mb: float | None = None,
     timelimit_s: float | None = None,
+    gpus: int | None = None,
+    card_mb: float | None = None,
+    placement: str | None = None,
     strategy: str | None = None,
 ) -> Job:
     """The job with what the command line says in place of what the file says."""
-    resources = replace(
-        job.resources,
-        mem_mb=job.resources.mem_mb if mem_mb is None else mem_mb,
-        timelimit_s=job.resources.timelimit_s if timelimit_s is None else timelimit_s,
-    )
+    told = {"mem_mb": mem_mb, "timelimit_s": timelimit_s, "gpus": gpus, "card_mb": card_mb, "placement": placement}
+    given: dict[str, Any] = {key: value for key, value in told.items() if value is not None}
+    resources = replace(job.resources, **given)
     if strategy is not None:
         job = _with_strategy(job, strategy)
     return replace(job, name=name or job.name, ranks=job.ranks if ranks is None else ranks, resources=resources)

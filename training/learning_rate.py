@@ -29,11 +29,9 @@ class LearningRate:
     def __init__(self, optimizer: Optimizer, options: TrainingOptions) -> None:
         self._optimizer, self._options = optimizer, options
         self._own = [group["lr"] for group in optimizer.param_groups]
-        self._step = 0
 
-    def before_step(self) -> None:
-        """The next step's rate; a task's own schedule is not touched where no rule is named."""
+    def before_step(self, step: int) -> None:
+        """The rate of step 0, 1, …; a task's own schedule is not touched where no rule is named."""
         if self._options.rate_rule != "none":
             for group, rate in zip(self._optimizer.param_groups, self._own, strict=True):
-                group["lr"] = rate * factor(self._options, self._step)
-        self._step += 1
+                group["lr"] = rate * factor(self._options, step)

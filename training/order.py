@@ -34,6 +34,9 @@ class Order:
     time_s: float | None = None
     #: Pass the command's output on, beside keeping it.
     echo: bool = True
+    #: For a task of so many ranks: it is ended when none of them has made a step for so long; None waits for ever.
+    ranks: int | None = None
+    hang_s: float | None = None
     #: Between two looks at the tree; a large tree is looked at less often.
     interval_s: float = INTERVAL_S
 
@@ -45,9 +48,10 @@ class Order:
         """
         options = ["--folder", str(self.folder)]
         interval_s = None if self.interval_s == INTERVAL_S else self.interval_s
-        for flag, value in (("--limit-mb", self.limit_mb), ("--time-s", self.time_s), ("--interval-s", interval_s)):
+        values = {"limit-mb": self.limit_mb, "time-s": self.time_s, "interval-s": interval_s}
+        for name, value in {**values, "ranks": self.ranks, "hang-s": self.hang_s}.items():
             if value is not None:
-                options += [flag, f"{value:g}"]
+                options += [f"--{name}", f"{value:g}"]
         return [*options, *([] if self.echo else ["--quiet"]), "--", *self.command]
 
 
@@ -57,6 +61,8 @@ def parse_order(arguments: Sequence[str]) -> Order:
     parser.add_argument("--folder", type=Path, required=True, help="where the measurements go")
     parser.add_argument("--limit-mb", type=float, help="kill the processes when together they hold more")
     parser.add_argument("--time-s", type=float, help="stop them after so long")
+    parser.add_argument("--ranks", type=int, help="ranks of the task")
+    parser.add_argument("--hang-s", type=float, help="end it when none of them has made a step for so long")
     parser.add_argument("--interval-s", type=float, default=INTERVAL_S, help="between two looks at them")
     parser.add_argument("--quiet", action="store_true", help="keep the output in the folder alone")
     parser.add_argument("command", nargs="+")
@@ -66,6 +72,8 @@ def parse_order(arguments: Sequence[str]) -> Order:
         folder=found.folder,
         limit_mb=found.limit_mb,
         time_s=found.time_s,
+        ranks=found.ranks,
+        hang_s=found.hang_s,
         echo=not found.quiet,
         interval_s=found.interval_s,
     )

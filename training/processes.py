@@ -20,6 +20,7 @@ MARK = "CROWDRUN_ATTEMPT"
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 _KILL_ROUNDS = 100
 _PAUSE_S = 0.02
+_SEE_OFF_PAUSE_S = 0.5
 
 
 def adopt_orphans() -> None:
@@ -50,6 +51,17 @@ def sweep(mark: str) -> int:
         _kill(marked)
         time.sleep(_PAUSE_S)
     return len(swept)
+
+
+def see_off(mark: str, *, patience_s: float) -> int:
+    """Wait until no process carries the mark of an attempt whose runner was killed: its ranks still save.
+
+    Those that are there after so long are killed; returns how many.
+    """
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end and any(_mark(process) == mark for process in psutil.process_iter()):
+        time.sleep(_SEE_OFF_PAUSE_S)
+    return sweep(mark)
 
 
 def _kill(processes: Iterable[psutil.Process]) -> None:

@@ -8,3 +8,7 @@ PROGRESS_FILE = "progress.jsonl"
 DATA_FILE = "data.txt"
 #: Losses, scores, parameters and the memory of each rank, from rank 0, written last and whole.
 RESULT_FILE = "result.json"
+#: Made by the job's script when its time is nearly over: the ranks save and leave.
+STOP_FILE = "stop"
+#: Why and at which step the ranks left with all saved, from rank 0, written last.
+STOPPED_FILE = "stopped.json"

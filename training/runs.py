@@ -1,15 +1,19 @@
 """The folder of a run, and the record that tells its story.
 
 RUN_ID/
+    job.json        the job, from which `crowdrun run --resume` goes on
+    checkpoints/    the state of its training (`checkpoints/folder.py`)
     plan.json       what was asked for, recommended and planned
     outcome.json    the whole record: each attempt, how it ended, what it held
     attempt-1/      output, samples of memory, reports, logs of the ranks
 """
 
+import fcntl
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,12 +22,14 @@ from typing import Any
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import LaunchError
 from crowdrun.data.job import JobOutcome, JobRequest, Recommendation
-from crowdrun.training.plan import Plan
+from crowdrun.training.planning.plan import Plan
 
 #: State -> exit status: 128 + SIGKILL and SIGINT as a shell says it, and that of `man 1 timeout`.
 STOPPED_STATUS = {"OUT_OF_MEMORY": 137, "TIMEOUT": 124, "CANCELLED": 130}
 
 PLAN_FILE, OUTCOME_FILE = "plan.json", "outcome.json"
+#: Locked (flock) by the process that runs it.
+LOCK_FILE = "lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +53,8 @@ class RunRecord:
     request: JobRequest
     recommendation: Recommendation | None
     plan: Plan
+    #: Where it ran, as far as forecasts are concerned.
+    site: str = ""
     attempts: tuple[AttemptRecord, ...] = ()
     #: What rank 0 of a task reported: losses, scores, parameters, memory of each rank.
     result: Mapping[str, Any] | None = None
@@ -80,6 +88,39 @@ def new_run_folder(runs_dir: Path, name: str, *, now: datetime | None = None) ->
             f"cannot make {folder}: {error.strerror}; set --home to a place that can be written"
         ) from error
     return folder
+
+
+@contextmanager
+def under_way(folder: Path) -> Iterator[None]:
+    """Hold a run, so that nobody goes on with it at the same time.
+
+    Raises:
+        LaunchError: somebody holds it.
+    """
+    with (folder / LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LaunchError(f"{folder.name} is still under way; end it first, or wait") from error
+        yield
+
+
+def read_attempts(folder: Path) -> tuple[AttemptRecord, ...]:
+    """The attempts of a run that has been under way; none where nothing was written yet."""
+    try:
+        told = json.loads((folder / OUTCOME_FILE).read_text())["attempts"]
+    except (OSError, ValueError, KeyError):
+        return ()
+    return tuple(
+        AttemptRecord(**{**one, "request": JobRequest(**one["request"]), "outcome": JobOutcome(**one["outcome"])})
+        for one in told
+    )
+
+
+def last_number(folder: Path) -> int:
+    """Of the last attempt that was started, also where it left no record; 0 before the first."""
+    numbers = [path.name.removeprefix("attempt-") for path in folder.glob("attempt-*")]
+    return max((int(number) for number in numbers if number.isdigit()), default=0)
 
 
 def write_record(record: RunRecord, *, name: str = OUTCOME_FILE) -> None:

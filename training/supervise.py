@@ -25,17 +25,24 @@ import psutil
 from crowdrun.training import ending, order
 from crowdrun.training.cgroup import cgroup_memory
 from crowdrun.training.gpus import GpuMonitor
+from crowdrun.training.hang import hung
+from crowdrun.training.heartbeat import read_beats
 from crowdrun.training.measure import Sample, largest_child_mb, sample
 from crowdrun.training.order import NodeReport, Order
 from crowdrun.training.output import Tee
 from crowdrun.training.processes import adopt_orphans, kill_descendants
+from crowdrun.training.rank_files import STOPPED_FILE
 
 #: From the request to stop until the kill. torchrun passes the request on to its ranks.
-GRACE_S = 10.0
+GRACE_S = 30.0
 #: Looking at the tree may take this share of the time.
 DUTY = 0.1
 #: A sample is written down when it is a new peak, and otherwise once in so long.
 WRITE_EVERY_S = 1.0
+#: Between two looks at where the ranks are.
+BEAT_S = 1.0
+#: Exit status of a task that left with all saved and is to be started again: EX_TEMPFAIL (`sysexits.h`).
+AGAIN = os.EX_TEMPFAIL
 #: As a shell says it of a command that is not there, or cannot be executed.
 NOT_FOUND = 127
 
@@ -45,7 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     task = order.parse_order(arguments)
     adopt_orphans()
     report = Supervisor(task, node=int(os.environ.get("SLURM_NODEID", "0"))).run()
-    return ending.shell_status(report.exit_code, report.signal)
+    # Else `srun --kill-on-bad-exit` would end the other nodes while they leave as well.
+    return 0 if report.cause == ending.SAVED else ending.shell_status(report.exit_code, report.signal)
 
 
 class Supervisor:
@@ -60,16 +68,21 @@ class Supervisor:
         self.peak_rss_mb = 0.0
         self.samples = 0
         self._written_s = 0.0
+        self._beats_s, self._start_s = 0.0, time.time()
 
     def run(self) -> NodeReport:
         """Start, watch, stop, report."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._cancel)
         kills_before = cgroup_memory().oom_kills
+        # The folder is that of an earlier run of the job where Slurm starts it again.
+        order.report_file(self.order.folder, self.node).unlink(missing_ok=True)
         start = time.time()
         gpus = GpuMonitor(self._pids, samples=order.gpu_samples_file(self.order.folder, self.node))
         code, signal_number, stopped_for = self._supervise(gpus)
         gpus.stop()
+        if code == 0 and not stopped_for and (self.order.folder / STOPPED_FILE).exists():
+            code, stopped_for = AGAIN, ending.SAVED
         cgroup = cgroup_memory()
         end = ending.how_it_ended(
             code,
@@ -138,6 +151,9 @@ class Supervisor:
             if self.order.time_s is not None and seen.time_s > self.order.time_s:
                 self._end_gently(child)
                 return ending.TIME_LIMIT
+            cause = self._hung()
+            if cause:
+                return cause
             if self.cancelled or os.getppid() != self.parent:
                 self._end_gently(child)
                 return ending.CANCELLED
@@ -147,6 +163,15 @@ class Supervisor:
                 return None
             except subprocess.TimeoutExpired:
                 continue
+
+    def _hung(self) -> str | None:
+        """Which rank stands still; the first node looks for all."""
+        if self.node or self.order.hang_s is None or time.monotonic() - self._beats_s < BEAT_S:
+            return None
+        self._beats_s, now = time.monotonic(), time.time()
+        # Of this run of the job: Slurm may have started it before.
+        beats = [beat for beat in read_beats(self.order.folder) if beat.time_s >= self._start_s]
+        return hung(beats, ranks=self.order.ranks or 1, hang_s=self.order.hang_s, now=now)
 
     def _keep(self, seen: Sample, written: IO[bytes]) -> None:
         self.samples += 1

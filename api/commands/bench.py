@@ -1,15 +1,13 @@
 """`crowdrun bench`: the crowd beside what others published, on public logs; ways of training beside each other."""
 
-import json
 from pathlib import Path
 
 import click
 
-from crowdrun.api.commands.bench_training import batch, compare, depth, scaling
+from crowdrun.api.commands.bench_gpu_memory import gpu_memory
+from crowdrun.api.commands.bench_training import accuracy, batch, compare, depth, scaling
 from crowdrun.api.options import settings_options
 from crowdrun.api.progress import progress_bar
-from crowdrun.data.durable import write_atomically
-from crowdrun.data.errors import OutputError
 from crowdrun.data.settings import Settings
 from crowdrun.predictor.evaluation.bench import run
 from crowdrun.predictor.evaluation.bench.page import write_json, write_page
@@ -21,7 +19,7 @@ def command() -> None:
     """Compare the crowd with what others published, on public logs, and ways of training on this machine."""
 
 
-for _bench in (compare, batch, scaling, depth):
+for _bench in (compare, batch, scaling, accuracy, depth, gpu_memory):
     command.add_command(_bench)
 
 
@@ -59,38 +57,3 @@ def sizing(
         write_page(figures, out)
     for line in run.table(figures):
         click.echo(line)
-
-
-#: Exit status where there is no GPU to measure on: nothing was measured, which is no error of the bench.
-NO_GPU = 2
-
-
-@command.command("gpu-memory")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the result.")
-def gpu_memory(out: Path) -> int:
-    """Hold forecasts of GPU memory against this machine's GPU, and learn what the card holds beside torch.
-
-    Writes gpu-memory-CARD.json. Without a GPU nothing is measured, and the exit status is 2.
-    """
-    import torch
-
-    if not torch.cuda.is_available():
-        click.echo("crowdrun: there is no GPU at hand that torch can use; nothing was measured", err=True)
-        return NO_GPU
-    from crowdrun.predictor.gpu_memory import card
-
-    name = torch.cuda.get_device_name()
-    with progress_bar("bench") as progress:
-        measured = list(card.run(lambda done, todo: progress(f"{done} of {todo}", done / todo)))
-    found = card.figures(measured, name)
-    found["fit_right"] = card.fit_or_not(measured, card.learn(measured, name))
-    file = out / f"gpu-memory-{name.lower().replace(' ', '-')}.json"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file.absolute(), (json.dumps(found, indent=2) + "\n").encode())
-    except OSError as error:
-        raise OutputError(f"cannot write {file}: {error.strerror}; give --out another folder") from error
-    for level, value in found["median_error"].items():
-        click.echo(f"{level}: median error {value:.1%}, largest {found['largest_error'][level]:.1%}")
-    click.echo(f"written to {file}")
-    return 0

@@ -1,7 +1,8 @@
-"""`crowdrun bench compare`, `batch`, `scaling` and `depth`: ways of training, measured on this machine."""
+"""`crowdrun bench compare`, `batch`, `scaling`, `accuracy` and `depth`: ways of training, measured on this machine."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import click
 from rich.console import Console
 
 from crowdrun.api.progress import progress_bar
+from crowdrun.api.task_options import task_options
 from crowdrun.api.training_bench import (
+    plot_accuracy,
     plot_batches,
     plot_comparison,
     plot_scaling,
+    show_accuracy,
     show_batches,
     show_comparison,
     show_depth,
@@ -22,6 +26,7 @@ from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import OutputError
 from crowdrun.data.task import TrainingOptions
 from crowdrun.training.bench import compare as comparison
+from crowdrun.training.bench.accuracy import to_target
 from crowdrun.training.bench.batch import by_batch_size
 from crowdrun.training.bench.depth import depth as measured_depth
 from crowdrun.training.bench.launch import Measurement, threads_of
@@ -108,6 +113,44 @@ def scaling(ranks: int, model: str, steps: int, batch_size: int, plot: Path | No
     if plot:
         plot_scaling(figures, plot)
     _write(json_file, {"model": model, "steps": steps, **figures})
+
+
+@click.command()
+@click.option("--ranks", type=click.IntRange(min=2), default=2, show_default=True, help="The most; from 1 by doubling.")
+@_MODEL
+@click.option("--target", type=float, default=0.9, show_default=True, help="Of the task's score on the test set.")
+@click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True, help="The most.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Of one rank; that which suits the model without it.")
+@click.option("--option", "extra", multiple=True, metavar="KEY=VALUE", help="One of the task's [options].")
+@_PLOT
+@_JSON
+def accuracy(
+    ranks: int,
+    model: str,
+    target: float,
+    epochs: int,
+    batch_size: int | None,
+    extra: tuple[str, ...],
+    plot: Path | None,
+    json_file: Path | None,
+) -> None:
+    """Time to a target accuracy (of a segmentation: IoU) against ranks: strong and weak, shuffled and non-overlapping.
+
+    The training ends when the test set has the score; with the options that suit the model.
+    """
+    numbers = [2**power for power in range(ranks.bit_length()) if 2**power <= ranks]
+    task = task_named(model, task_options(extra))
+    given = {**task.training, "epochs": epochs} | ({"batch_size": batch_size} if batch_size else {})
+    plain = replace(
+        _measurement(model, ranks=ranks, steps=1, batch_size=1, compare=False),
+        options=TrainingOptions(**given, extra=task.options),
+    )
+    with progress_bar("accuracy") as progress:
+        figures = to_target(plain, target=target, ranks=numbers, progress=progress)
+    show_accuracy(figures, Console(highlight=False))
+    if plot:
+        plot_accuracy(figures, plot)
+    _write(json_file, {"model": model, **figures})
 
 
 @click.command()

@@ -12,6 +12,7 @@ from crowdrun.api.forecast_report import show_fit, show_forecast
 from crowdrun.api.forecasting import ask_description, ask_task
 from crowdrun.api.known_networks import known_network
 from crowdrun.api.options import settings_options
+from crowdrun.api.task_options import task_options
 from crowdrun.data.description.model import ModelDescription, described
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import ConfigError, DescriptionError, OutputError
@@ -80,7 +81,8 @@ def command(
     if task.endswith(".json"):
         built_in, description = _described(Path(task))
     else:
-        built_in = task_named(task, _extra(extra)) if task in BUILT_IN else BuiltIn(module=task, options=_extra(extra))
+        told = task_options(extra)
+        built_in = task_named(task, told) if task in BUILT_IN else BuiltIn(module=task, options=told)
     given = {"batch_size": batch, "optimizer": optimizer, "precision": precision}
     options = TrainingOptions(
         **{**built_in.training, **{key: value for key, value in given.items() if value is not None}},
@@ -135,23 +137,6 @@ def _size(text: str) -> float:
         return memory_mb(text, bare="M")
     except ValueError as error:
         raise ConfigError(f"--fit: {error}") from error
-
-
-def _extra(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """
-    >>> _extra(("layers=100", "checkpoint=true", "data=/scratch/mnist"))
-    {'layers': 100, 'checkpoint': True, 'data': '/scratch/mnist'}
-    """
-    found = {}
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not sign or not key:
-            raise ConfigError(f"--option {pair!r} is not KEY=VALUE")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
-    return found
 
 
 def _write(file: Path, text: str) -> None:

@@ -1,16 +1,15 @@
 """What the runner measured of a job over time, from the folders of its runs."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from crowdrun.api.dashboard import charts
 from crowdrun.api.dashboard.words import size
 from crowdrun.training import order
-from crowdrun.training.rank_files import PROGRESS_FILE
-from crowdrun.training.runs import OUTCOME_FILE
+from crowdrun.training.run_history import epochs_of, read_runs
 
 #: Runs that are looked through for a job, the newest.
 NEWEST_RUNS = 1000
@@ -37,25 +36,15 @@ def attempts_of(runs_dir: Path, job_id: str) -> list[Attempt]:
     """The attempts that were this job, oldest first; none where the runner did not run it."""
     return [
         _attempt(record, attempt, runs_dir / record["run_id"] / f"attempt-{attempt['number']}")
-        for record in _records(runs_dir)
-        for attempt in record["attempts"]
+        for record in islice(read_runs(runs_dir), NEWEST_RUNS)
+        for attempt in record.get("attempts", [])
         if attempt["request"]["job_id"] == job_id
     ]
 
 
-def _records(runs_dir: Path) -> Iterator[Mapping[str, Any]]:
-    folders = sorted(runs_dir.iterdir(), reverse=True) if runs_dir.is_dir() else []
-    for folder in folders[:NEWEST_RUNS]:
-        try:
-            yield json.loads((folder / OUTCOME_FILE).read_text("utf-8"))
-        except (OSError, ValueError):
-            # It has not ended, or was killed before it could say how.
-            continue
-
-
 def _attempt(record: Mapping[str, Any], attempt: Mapping[str, Any], folder: Path) -> Attempt:
     request = attempt["request"]
-    epochs = [json.loads(line) for line in order.whole_lines(folder / PROGRESS_FILE, size=2**24)]
+    epochs = epochs_of(folder)
     plots = {
         "host memory": _memory(folder, request["req_mem_mb"]),
         "GPU memory": _gpu(folder, "mem_mb"),

@@ -4,7 +4,23 @@ Outside the allocator lie the CUDA context, the code of the kernels that were lo
 buffers. None of it can be traced. It is taken as an affine function of the reserved memory.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class DeviceModel(Protocol):
+    """Says what a whole card holds, and how much to give on top."""
+
+    @property
+    def basis(self) -> str:
+        """Where the figures are from, for the reader of a forecast."""
+
+    def whole_card_mb(self, features: Mapping[str, float]) -> float:
+        """MB of the card for a step's features (`learned/features.py`)."""
+
+    def margin(self, risk: float, features: Mapping[str, float]) -> float:
+        """The factor to give on top for a step's features, so that no more than that share of jobs need more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +41,17 @@ class DeviceOverhead:
         """
         return self.slope * reserved_mb + self.offset_mb
 
-    def margin(self, risk: float) -> float:
-        """The factor of the largest risk that is not above this one; of the smallest, where all are above.
+    def whole_card_mb(self, features: Mapping[str, float]) -> float:
+        return self.device_mb(features["reserved"])
+
+    def margin(self, risk: float, features: Mapping[str, float] | None = None) -> float:
+        """The factor of the largest risk that is not above this one; of the smallest, where all are above. It is the
+        same for all steps.
 
         >>> UNMEASURED.margin(0.5), UNMEASURED.margin(0.05)
         (1.0, 1.1)
         """
+        del features
         return next((factor for limit, factor in self.margins if limit <= risk), self.margins[-1][1])
 
 

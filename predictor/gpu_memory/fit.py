@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 from crowdrun.data.forecast import Fit, Forecast, ForecastSettings, Remedy
-from crowdrun.predictor.gpu_memory.device import DeviceOverhead
+from crowdrun.predictor.gpu_memory.device import DeviceModel
 
 #: Samples that one GPU takes at once, and how -> the forecast.
 Ask = Callable[[int, ForecastSettings], Forecast]
@@ -23,7 +23,7 @@ COSTS = {
 
 
 def fit(ask: Ask, micro_batch: int, settings: ForecastSettings, *, limit_mb: float, risk: float,
-        overhead: DeviceOverhead) -> Fit:  # fmt: skip
+        overhead: DeviceModel) -> Fit:  # fmt: skip
     """The answer for a card of `limit_mb`.
 
     Args:
@@ -34,11 +34,11 @@ def fit(ask: Ask, micro_batch: int, settings: ForecastSettings, *, limit_mb: flo
         risk: how often the card may turn out too small all the same.
         overhead: of the card; its margin for the risk is given on top.
     """
-    margin = overhead.margin(risk)
 
     @cache
     def needed(batch: int, how: ForecastSettings = settings) -> float:
-        return ask(batch, how).device_mb * margin
+        said = ask(batch, how)
+        return said.device_mb * overhead.margin(risk, said.features)
 
     fits = needed(micro_batch) <= limit_mb
     return Fit(

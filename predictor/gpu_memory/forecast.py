@@ -11,7 +11,8 @@ from torch.optim import Optimizer
 from crowdrun.data.forecast import Forecast, ForecastSettings, ModuleMemory
 from crowdrun.predictor.gpu_memory.caching_allocator import MIN_BLOCK, simulate
 from crowdrun.predictor.gpu_memory.cuda_rules import CUBLAS_WORKSPACE_BYTES
-from crowdrun.predictor.gpu_memory.device import UNMEASURED, DeviceOverhead
+from crowdrun.predictor.gpu_memory.device import UNMEASURED, DeviceModel
+from crowdrun.predictor.gpu_memory.learned.features import features_of
 from crowdrun.predictor.gpu_memory.module_names import ModuleNames
 from crowdrun.predictor.gpu_memory.parts import parts_at
 from crowdrun.predictor.gpu_memory.step import Program, TracedStep, trace_step
@@ -26,7 +27,7 @@ def forecast(
     loss_fn: Callable[[Module, Any], Tensor],
     optimizer_fn: Callable[[Module], Optimizer] | None = None,
     settings: ForecastSettings | None = None,
-    overhead: DeviceOverhead = UNMEASURED,
+    overhead: DeviceModel = UNMEASURED,
 ) -> Forecast:
     """The GPU memory of one training step, without a GPU and without the memory.
 
@@ -56,12 +57,13 @@ def forecast(
     return forecast_program(program, settings, overhead)
 
 
-def forecast_program(program: Program, settings: ForecastSettings, overhead: DeviceOverhead = UNMEASURED) -> Forecast:
+def forecast_program(program: Program, settings: ForecastSettings, overhead: DeviceModel = UNMEASURED) -> Forecast:
     """The same for functions that are already together."""
-    return _summary(trace_step(program, settings), settings, overhead)
+    return forecast_of(trace_step(program, settings), settings, overhead)
 
 
-def _summary(traced: TracedStep, settings: ForecastSettings, overhead: DeviceOverhead) -> Forecast:
+def forecast_of(traced: TracedStep, settings: ForecastSettings, overhead: DeviceModel = UNMEASURED) -> Forecast:
+    """The same of a step that was traced before."""
     cuda = settings.device == "cuda"
     granularity = MIN_BLOCK if cuda else 1
     timeline = traced.timeline
@@ -74,18 +76,20 @@ def _summary(traced: TracedStep, settings: ForecastSettings, overhead: DeviceOve
     if workspace:
         split["workspaces"] = workspace / _MB
     reserved = simulate(timeline, traced.on_host, (workspace,)).reserved_peak / _MB if cuda else sum(split.values())
+    features = features_of(traced, sizes, split, reserved)
     return Forecast(
         settings=settings,
         parameters=traced.parameters,
         allocated_mb=sum(split.values()),
         reserved_mb=reserved,
-        device_mb=overhead.device_mb(reserved),
+        device_mb=overhead.whole_card_mb(features),
         device_basis=overhead.basis,
         split=split,
         peak_step=1 + sum(start < event for start in traced.step_starts[1:]),
         peak_phase=_phase_at(timeline.marks, event),
         tree=_tree(traced.names, parts.modules, parts.kinds, parts.sizes),
         notes=traced.notes,
+        features=features,
     )
 
 

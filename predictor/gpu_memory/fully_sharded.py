@@ -18,7 +18,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import _disable_current_modes
 
 from crowdrun.data.errors import ForecastError
-from crowdrun.predictor.gpu_memory.recompute import repeated_blocks
+from crowdrun.data.recompute import repeated_blocks
 from crowdrun.predictor.gpu_memory.sharding import Sharding
 from crowdrun.predictor.gpu_memory.timeline import KIND
 

@@ -19,9 +19,9 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from crowdrun.data.errors import CrowdrunError, ForecastError
 from crowdrun.data.forecast import ForecastSettings
+from crowdrun.data.recompute import checkpoint_blocks
 from crowdrun.predictor.gpu_memory.cuda_rules import CUDA_KERNEL_BYTES, KERNEL_BYTES, cuda_rules
 from crowdrun.predictor.gpu_memory.module_names import ModuleNames
-from crowdrun.predictor.gpu_memory.recompute import checkpoint_blocks
 from crowdrun.predictor.gpu_memory.repeat import repeat_step
 from crowdrun.predictor.gpu_memory.sharding import Sharding, sharding_for
 from crowdrun.predictor.gpu_memory.timeline import KIND, Timeline

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from crowdrun.predictor.gpu_memory.convolutions import Convolution
+
 #: What a phase is called, in the order in which they are numbered.
 PHASES = ("build", "input", "forward", "backward", "optimizer", "between")
 #: What a storage turned out to be. An activation is made in the forward pass and lives on into the backward pass; a
@@ -45,6 +47,10 @@ class Timeline:
     events: Any = field(default_factory=lambda: array("q"))
     #: (number of events before it, name) of each phase entered.
     marks: list[tuple[int, str]] = field(default_factory=list)
+    #: The calls of convolutions among the events.
+    convolutions: list[Convolution] = field(default_factory=list)
+    #: (number of events before it, bytes) of each attention map that is written out: no fused kernel was chosen.
+    attention_maps: list[tuple[int, int]] = field(default_factory=list)
     _phase: int = 0
 
     def enter(self, phase: str) -> None:

@@ -5,6 +5,7 @@ computed for real, so that a constructor may read it with `.item()`; everything 
 by a weak reference, so that what is freed is freed when it would be.
 """
 
+import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from crowdrun.data.errors import ForecastError
+from crowdrun.predictor.gpu_memory.convolutions import CONVOLUTIONS, convolution_of
 from crowdrun.predictor.gpu_memory.operations import (
     NATIVE_NAMESPACES,
     SHAPE_QUESTIONS,
@@ -29,6 +31,8 @@ from crowdrun.predictor.gpu_memory.phantom import PhantomMemory
 from crowdrun.predictor.gpu_memory.shapes import OutputShapes, ShapeOf
 from crowdrun.predictor.gpu_memory.timeline import Timeline
 
+#: The softmax of attention that runs in no fused kernel.
+ATTENTION_MAP = "aten::_safe_softmax"
 #: A result of up to so many elements, made of nothing but known values, is computed for real.
 SMALL = 4096
 
@@ -158,7 +162,16 @@ class MemoryTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if result is None or (known and elements <= SMALL):
             return self._native(func, args, kwargs)
         self._take_for_a_while(func, args, kwargs)
+        self._note(func._schema.name, args, result)
         return self._phantoms(result)
+
+    def _note(self, name: str, args: Sequence[Any], result: Any) -> None:
+        """What the device's own choices depend on, for who learns from measurements."""
+        if name in CONVOLUTIONS:
+            made = _nbytes(result) if type(result) is ShapeOf else 0
+            self.timeline.convolutions.append(convolution_of(name, args, made, len(self.timeline.events)))
+        elif name == ATTENTION_MAP:
+            self.timeline.attention_maps.append((len(self.timeline.events), _nbytes(result)))
 
     def _shape_of(
         self, func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any], known: bool
@@ -232,6 +245,11 @@ class MemoryTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Where the program is, or where the error came from, for a message."""
         module = self.failure[1] if id(error) == self.failure[0] else self.module
         return f"the module {self.names(module)}" if module else "the step"
+
+
+def _nbytes(result: ShapeOf) -> int:
+    shape, _, dtype, _ = result.shape
+    return math.prod(shape) * dtype.itemsize
 
 
 def _is_written(func: OpOverload) -> bool:

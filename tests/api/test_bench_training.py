@@ -68,3 +68,37 @@ def test_speedup_is_measured_strong_and_weak(tmp_path: Path) -> None:
 
 def test_every_strategy_is_among_those_that_are_compared() -> None:
     assert {strategy_spec(dict(way)).name for way in WAYS.values()} | {"single"} == SETTINGS.keys()
+
+
+def test_training_to_a_target_tells_how_long_each_way_took(tmp_path: Path) -> None:
+    file, plot = tmp_path / "figures.json", tmp_path / "curves.svg"
+    options = ["--target", "0.3", "--epochs", "6", "--batch-size", "16", "--option", "samples=200"]
+    result = CliRunner().invoke(command, ["accuracy", *options, "--json", str(file), "--plot", str(plot)])
+    assert result.exit_code == 0, result.output
+    figures = json.loads(file.read_text())
+    runs = {(one["kind"], one["division"], one["ranks"]): one for one in figures["runs"]}
+    assert list(runs) == [
+        ("strong", "shuffled", 1),
+        ("strong", "shuffled", 2),
+        ("strong", "non-overlapping", 2),
+        ("weak", "shuffled", 2),
+        ("weak", "non-overlapping", 2),
+    ]
+    alone, divided = runs["strong", "shuffled", 1], runs["strong", "shuffled", 2]
+    losses = [[point["loss"] for point in one["curve"]] for one in (alone, divided)]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-2)  # the same steps, in fp32
+    assert runs["weak", "shuffled", 2]["batch_size"] == 32
+    for one in runs.values():
+        assert one["reached"] == (one["curve"][-1]["score"] >= 0.3)
+        assert one["epochs"] == len(one["curve"]) <= 6
+        assert one["train_s"] == one["curve"][-1]["train_s"] > 0
+    assert alone["reached"]
+    assert (figures["score"], figures["target"]) == ("accuracy", 0.3)
+    assert plot.read_text().count("<svg") == 1
+
+
+def test_a_score_that_is_not_reached_is_said(tmp_path: Path) -> None:
+    options = ["--target", "1.1", "--epochs", "1", "--option", "samples=64"]
+    result = CliRunner().invoke(command, ["accuracy", *options])
+    assert result.exit_code == 0, result.output
+    assert "not in" in result.output

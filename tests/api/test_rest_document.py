@@ -42,6 +42,8 @@ OPERATIONS = [
     ("GET", "/v1/retrain/{retraining_id}", 40),
     ("GET", "/v1/report/usage", 60),
     ("GET", "/v1/report/model", 10),
+    ("GET", "/v1/runs", 40),
+    ("GET", "/v1/runs/{run_id}", 40),
     ("GET", "/healthz", 10),
     ("GET", "/readyz", 10),
     ("GET", "/metrics", 10),

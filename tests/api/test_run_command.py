@@ -112,6 +112,9 @@ def test_a_store_that_cannot_be_used_does_not_lose_the_run(
         (["--mem-mb", "-1", "--", "true"], "mem_mb is -1.0; it must be a number of 1 or more"),
         (["no-such.toml"], "cannot read the job file no-such.toml"),
         (["--", "no-such-program"], "there is no program 'no-such-program'"),
+        ([], "there is no job; name a job file, a built-in task, a command after --, or --resume RUN"),
+        (["--resume", "no-such-run"], "no-such-run: there is no such run; name a run by its id"),
+        (["--resume", "a-run", "lenet"], "--resume a-run goes on with that run's own job; leave lenet out"),
         (["--ranks", "2", "--", "bash", "x.sh"], "'bash' cannot be run as several ranks"),
     ],
 )

@@ -17,10 +17,11 @@ from crowdrun.data.errors import ConfigError, LaunchError
 from crowdrun.data.job import JobOutcome, JobRequest, Recommendation, TargetPrediction
 from crowdrun.training.attempts import first_attempt, plan_run, run_job
 from crowdrun.training.job import Job, Resources, command_job
+from crowdrun.training.job_file import read_job
 from crowdrun.training.launch.base import Attempt, Ended, Launcher, Tick
 from crowdrun.training.launch.local import LocalLauncher
-from crowdrun.training.plan import Machine
-from crowdrun.training.runs import RunRecord
+from crowdrun.training.planning.plan import Machine
+from crowdrun.training.runs import RunRecord, under_way
 
 Kept = list[tuple[JobRequest, JobOutcome]]
 Gone = Callable[[Iterable[int]], None]
@@ -238,3 +239,18 @@ def test_the_text_of_a_dry_run_is_a_line_that_a_shell_runs(tmp_path: Path) -> No
     attempt.folder.mkdir()
     done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == ("as it is\n", 0)
+
+
+def test_a_run_that_is_under_way_cannot_be_taken_up_by_another(tmp_path: Path) -> None:
+    record, _ = run(tmp_path, job_of("pass"), lambda request: None)
+    with under_way(record.folder), pytest.raises(LaunchError, match=f"{record.run_id} is still under way; end it"):
+        run_job(
+            job_of("pass"), LocalLauncher(), runs_dir=tmp_path, recommend=lambda request: None,
+            keep=lambda request, outcome: None, resume=record.folder,
+        )  # fmt: skip
+
+
+def test_a_plain_command_is_not_taken_up_since_it_knows_itself_where_it_was(tmp_path: Path) -> None:
+    record, _ = run(tmp_path, job_of("pass"), lambda request: None)
+    with pytest.raises(LaunchError, match="was a plain command; start it again by itself"):
+        read_job(record.folder)

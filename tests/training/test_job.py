@@ -52,8 +52,11 @@ def test_a_task_file_is_found_beside_the_job_file_and_must_be_there(tmp_path: Pa
     ("text", "said"),
     [
         ("name = 'x'", "there is no task"),
-        ("task = 'm'\nepoch = 3", "epoch is no key of a job file; allowed are batch_size, division, epochs"),
-        ("task = 'm'\n[resources]\nmemory = 3", r"memory is no key of \[resources\]; allowed are account, cpus"),
+        ("task = 'm'\nepoch = 3", "epoch is no key of a job file; allowed are activation_checkpointing, batch_size"),
+        (
+            "task = 'm'\n[resources]\nmemory = 3",
+            r"memory is no key of \[resources\]; allowed are account, card_mb, cpus",
+        ),
         ("task = 'm'\nepochs = 0", "epochs is 0; it must be a whole number of 1 or more"),
         ("task = 'm'\nbatch_size = 1.5", "batch_size is 1.5"),
         ("task = 'm'\nlearning_rate = 'high'", "learning_rate is 'high'"),
@@ -63,7 +66,7 @@ def test_a_task_file_is_found_beside_the_job_file_and_must_be_there(tmp_path: Pa
         ("task = 'm'\n[resources]\nmem_mb = '16G'", "mem_mb is '16G'; it must be a number of 1 or more"),
         ("task = 'm'\n[resources]\ngpus = 0.5", "gpus is 0.5; it must be a whole number"),
         ("task = 'm'\n[resources]\ntimelimit_s = -1", "timelimit_s is -1"),
-        ("task = 'm'\nstrategy = 'magic'", "strategy is 'magic'; it must be one of compressed, ddp"),
+        ("task = 'm'\nstrategy = 'magic'", "strategy is 'magic'; it must be one of auto, compressed"),
         ("task = 'm'\n[strategy]\nname = 'server'\nbond = 3", "bond is no setting of the strategy server"),
         ("task = 7", "task is 7; it must be a text"),
         ("options = 7\ntask = 'm'", "options is 7; it must be a table"),

@@ -10,8 +10,8 @@ def rates(options: TrainingOptions, steps: int) -> list[float]:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=options.learning_rate)
     rule = LearningRate(optimizer, options)
     seen = []
-    for _ in range(steps):
-        rule.before_step()
+    for step in range(steps):
+        rule.before_step(step)
         seen.append(optimizer.param_groups[0]["lr"])
     return seen
 

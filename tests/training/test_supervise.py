@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from crowdrun.training.order import NodeReport, Order, output_file, read_gpu_samples, read_report, read_samples
-from crowdrun.training.processes import MARK, sweep
+from crowdrun.training.processes import MARK, see_off, sweep
 
 Gone = Callable[[Iterable[int]], None]
 
@@ -165,6 +165,16 @@ def test_the_mark_finds_what_a_killed_supervisor_left(assert_gone: Gone, tmp_pat
     assert all(psutil.pid_exists(pid) for pid in family)
     assert sweep(f"test-{tmp_path.name}.1") == 3
     assert_gone(family)
+
+
+def test_who_goes_on_waits_for_what_ends_by_itself_and_kills_what_does_not(tmp_path: Path) -> None:
+    environment = {**os.environ, MARK: f"see-off-{tmp_path.name}.1"}
+    ends, stays = (
+        subprocess.Popen([sys.executable, "-S", "-c", f"import time; time.sleep({s})"], env=environment)
+        for s in (0.5, 60)
+    )
+    assert see_off(f"see-off-{tmp_path.name}.1", patience_s=3) == 1
+    assert (ends.wait(10), stays.wait(10)) == (0, -signal.SIGKILL)
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Ways of training, measured side by side: what `crowdrun bench compare` and `bench depth` run."""
+"""Ways of training, measured: what `crowdrun bench compare`, `batch`, `scaling`, `accuracy` and `depth` run."""

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from crowdrun.training.strategies.settings import StrategySpec
 
 #: Called with the share of the steps that is done.
 Tick = Callable[[float], None]
+#: Trains so many steps and measures each.
+STEPS_WORKER = "crowdrun.training.bench.rank"
 _TICK_S = 0.2
 #: Of the output, in an error.
 _TAIL = 2000
@@ -43,20 +45,34 @@ class Measurement:
     compare: bool
 
 
-def measure(measurement: Measurement, folder: Path, tick: Tick | None = None) -> dict[str, Any]:
-    """Train the steps in processes of their own; `folder` is made. Keys: those of `rank.py`.
+def measure(
+    measurement: Measurement,
+    folder: Path,
+    tick: Tick | None = None,
+    *,
+    worker: str = STEPS_WORKER,
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train in processes of their own; `folder` is made.
+
+    Args:
+        measurement: what is trained.
+        folder: for the order, the output and what was measured.
+        tick: told how far it is.
+        worker: the module that each rank runs; the keys of the answer are its.
+        more: what it is to know beside the measurement.
 
     Raises:
         LaunchError: a rank failed; holds the end of what was written.
     """
     folder.mkdir(parents=True)
-    order = {**asdict(measurement), "strategy": measurement.strategy.to_table()}
+    order = {**asdict(measurement), "strategy": measurement.strategy.to_table(), **(more or {})}
     write_atomically(folder / "order.json", json.dumps(order).encode())
     with (folder / "output.log").open("wb") as log:
         mark = f"{folder}.{os.getpid()}"
         with raised_as_interrupts():
             process = subprocess.Popen(
-                _command(measurement, folder),
+                _command(measurement, folder, worker),
                 stdout=log,
                 stderr=log,
                 env={**_environment(measurement), MARK: mark},
@@ -78,10 +94,10 @@ def threads_of(ranks: int) -> int:
     return max(1, (os.cpu_count() or 1) // ranks)
 
 
-def _command(measurement: Measurement, folder: Path) -> list[str]:
+def _command(measurement: Measurement, folder: Path, worker: str) -> list[str]:
     agent = ["-m", "torch.distributed.run", f"--nproc-per-node={measurement.ranks}", "--rdzv-backend=c10d"]
     agent += ["--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", "--no-python"]
-    rank = [sys.executable, "-P", "-u", "-m", "crowdrun.training.bench.rank", str(folder / "order.json")]
+    rank = [sys.executable, "-P", "-u", "-m", worker, str(folder / "order.json")]
     return [sys.executable, "-P", *agent, *rank]
 
 

@@ -48,7 +48,7 @@ def _measure(order: dict[str, Any], folder: Path, ranks: Ranks) -> None:
         begun = time.perf_counter()
         losses.append((share.samples, strategy.step(share)))
         times.append(time.perf_counter() - begun)
-        _tell(folder, ranks, number + 1, steps + warm)
+        tell(folder, ranks, number + 1, steps + warm)
     if ranks.world_size > 1:
         dist.barrier()
     sent = sent_bytes() - before
@@ -80,7 +80,8 @@ def _difference(strategy: Strategy, folder: Path, ranks: Ranks) -> float:
     return max(float((weights[name] - value).abs().max()) for name, value in single.items())
 
 
-def _tell(folder: Path, ranks: Ranks, done: int, of: int) -> None:
+def tell(folder: Path, ranks: Ranks, done: int, of: int) -> None:
+    """How far the measurement is, for who waits for it."""
     if ranks.first:
         write_atomically(folder / "progress.json", json.dumps({"done": done, "of": of}).encode())
 

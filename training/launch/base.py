@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from crowdrun.data.job import JobOutcome
 from crowdrun.training.job import Job
-from crowdrun.training.plan import Machine, Plan
+from crowdrun.training.planning.plan import Machine, Plan
 
 #: Called about twice a second while an attempt is under way.
 Tick = Callable[[], None]
@@ -31,7 +31,15 @@ class Attempt:
     @property
     def mark(self) -> str:
         """Names the attempt: in the store, and on its processes."""
-        return f"{self.run_id}.{self.number}"
+        return mark_of(self.run_id, self.number)
+
+
+def mark_of(run_id: str, number: int) -> str:
+    """
+    >>> mark_of("20260102T030405Z-digits-1a2b", 2)
+    '20260102T030405Z-digits-1a2b.2'
+    """
+    return f"{run_id}.{number}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -11,14 +12,15 @@ import psutil
 from crowdrun.data.errors import LaunchError
 from crowdrun.training import ending, outcome
 from crowdrun.training.cgroup import cgroup_memory
-from crowdrun.training.launch.base import Attempt, Ended, Launcher, Tick
+from crowdrun.training.launch.base import Attempt, Ended, Launcher, Tick, mark_of
+from crowdrun.training.launch.cards import cards_here
 from crowdrun.training.launch.prepare import make_folder, order_of, shell_line, supervisor
 from crowdrun.training.launch.signals import raised_as_interrupts
 from crowdrun.training.launch.torchrun import defaults
 from crowdrun.training.measure import MB
 from crowdrun.training.order import Order, output_file, read_report, read_tail
-from crowdrun.training.plan import Machine
-from crowdrun.training.processes import MARK, sweep
+from crowdrun.training.planning.plan import Machine
+from crowdrun.training.processes import MARK, see_off, sweep
 from crowdrun.training.supervise import GRACE_S
 
 _TICK_S = 0.5
@@ -31,7 +33,14 @@ class LocalLauncher(Launcher):
 
     def machine(self) -> Machine:
         memory = psutil.virtual_memory().total / MB
-        return Machine(name=self.name, memory_mb=float(int(min(memory, cgroup_memory().limit_mb))), gpus=_gpus())
+        cards = cards_here()
+        return Machine(
+            name=self.name,
+            memory_mb=float(int(min(memory, cgroup_memory().limit_mb))),
+            gpus=cards.count if cards else 0,
+            nodes=(cards,) if cards else (),
+            site=socket.gethostname(),
+        )
 
     def text(self, attempt: Attempt) -> str:
         variables = " ".join(f"{name}={value}" for name, value in self._added(attempt).items())
@@ -43,6 +52,8 @@ class LocalLauncher(Launcher):
         order = self._order(attempt)
         if attempt.job.task is None and not shutil.which(order.command[0]):
             raise LaunchError(f"there is no program {order.command[0]!r}; give its path, or install it")
+        # The one before may be without its runner, and not yet at its end.
+        see_off(mark_of(attempt.run_id, attempt.number - 1), patience_s=GRACE_S)
         make_folder(attempt)
         kills_before, start = cgroup_memory().oom_kills, time.time()
         process = subprocess.Popen(
@@ -61,14 +72,12 @@ class LocalLauncher(Launcher):
         return order_of(attempt, limit_mb=attempt.mem_mb, time_s=attempt.plan.timelimit_s)
 
     def _added(self, attempt: Attempt) -> Mapping[str, str]:
-        return defaults(attempt.job, gpus=attempt.plan.gpus, cpus=os.cpu_count())
-
-
-def _gpus() -> int:
-    if not shutil.which("nvidia-smi"):
-        return 0
-    answer = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False)
-    return len(answer.stdout.splitlines()) if answer.returncode == 0 else 0
+        added = defaults(attempt.job, gpus=attempt.plan.gpus, cpus=os.cpu_count())
+        if attempt.plan.placement and attempt.job.task:
+            [cards] = attempt.plan.placement.cards
+            # The driver's numbers, as the placement has them; CUDA's own order is by speed.
+            added = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, cards)), **added}
+        return added
 
 
 def _wait(process: subprocess.Popen[bytes], tick: Tick) -> None:

@@ -40,12 +40,15 @@ def supervisor(order: Order) -> list[str]:
 
 def order_of(attempt: Attempt, *, limit_mb: float | None, time_s: float | None) -> Order:
     """What the supervisor of an attempt is told. A task's output is in its logs; the terminal shows its progress."""
+    task = attempt.job.task
     return Order(
         command=tuple(program(attempt.job, attempt.folder)),
         folder=attempt.folder,
         limit_mb=limit_mb,
         time_s=time_s,
-        echo=attempt.job.task is None,
+        ranks=attempt.job.ranks if task else None,
+        hang_s=task.hang_s if task else None,
+        echo=task is None,
     )
 
 

@@ -16,7 +16,7 @@ from crowdrun.training.launch.sbatch_script import OUTPUT_FILE, sbatch_script
 from crowdrun.training.launch.signals import raised_as_interrupts
 from crowdrun.training.launch.slurm_client import SacctRow
 from crowdrun.training.order import read_tail
-from crowdrun.training.plan import Machine
+from crowdrun.training.planning.plan import Machine
 
 SCRIPT_FILE = "job.sh"
 _TICK_S = 0.5
@@ -32,7 +32,7 @@ class SlurmLauncher(Launcher):
     name = "slurm"
 
     def machine(self) -> Machine:
-        return Machine(name=self.name, scheduled=True)
+        return Machine(name=self.name, scheduled=True, nodes=slurm_client.nodes_with_cards(), site=self.name)
 
     def text(self, attempt: Attempt) -> str:
         return sbatch_script(attempt)

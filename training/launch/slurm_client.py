@@ -16,6 +16,7 @@ from pathlib import Path
 from crowdrun.data import states
 from crowdrun.data.errors import LaunchError
 from crowdrun.data.units import memory_mb
+from crowdrun.training.planning.topology import NodeCards, parse_gres
 
 #: A command that hangs, as when the controller restarts, is tried again later.
 TIMEOUT_S = 60.0
@@ -112,3 +113,29 @@ def call(command: list[str], *, timeout_s: float = TIMEOUT_S) -> subprocess.Comp
     """Run one of Slurm's commands; it writes times as epoch seconds."""
     environment = {**os.environ, "SLURM_TIME_FORMAT": "%s"}
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, env=environment)
+
+
+def nodes_with_cards() -> tuple[NodeCards, ...]:
+    """The nodes that have GPUs and are not down, one entry each; none where Slurm does not answer.
+
+    Their links and the memory of a card are not told by Slurm.
+    """
+    try:
+        answer = call(["sinfo", "--Node", "--noheader", "--format=%N|%G|%t"])
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return ()
+    return parse_sinfo(answer.stdout) if answer.returncode == 0 else ()
+
+
+def parse_sinfo(text: str) -> tuple[NodeCards, ...]:
+    """One entry for each node, though it is listed once a partition.
+
+    >>> text = "n1|gpu:a100:4(S:0-1)|mix\\nn1|gpu:a100:4|mix\\nn2|(null)|idle\\nn3|gpu:2|down*\\n"
+    >>> [node.count for node in parse_sinfo(text)]
+    [4]
+    """
+    rows = (line.split("|") for line in text.splitlines())
+    counts = {
+        row[0]: parse_gres(row[1]) for row in rows if len(row) == 3 and not row[2].startswith(("down", "drain", "fail"))
+    }
+    return tuple(NodeCards(count=count) for count in counts.values() if count)

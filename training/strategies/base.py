@@ -6,7 +6,9 @@ one process with the same seed.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -14,9 +16,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
+from crowdrun.data.recompute import checkpoint_blocks
 from crowdrun.data.task import TrainingOptions, TrainingTask
 from crowdrun.training.batches import Share, train_shares
+from crowdrun.training.checkpoints.tensors import Held, held
 from crowdrun.training.ranks import Ranks
+from crowdrun.training.strategies.accumulation import backward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +31,21 @@ class Setup:
     task: TrainingTask
     options: TrainingOptions
     ranks: Ranks
+    #: What an earlier attempt of the run measured and chose, so that this one need not choose otherwise.
+    decided: Mapping[str, Any] = field(default_factory=dict)
 
     def model(self) -> nn.Module:
         """The network on this rank's device, with the same first weights on every rank."""
         torch.manual_seed(self.options.seed)
-        return placed(self.task.model(self.options), self.ranks.device, self.options)
+        model = self.task.model(self.options)
+        if self.options.activation_checkpointing:
+            checkpoint_blocks(model)
+        return placed(model, self.ranks.device, self.options)
+
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """The task's, of a batch."""
+        with self.precision():
+            return self.task.loss(model, batch)
 
     def precision(self) -> torch.autocast:
         """For the forward pass."""
@@ -50,6 +65,8 @@ class Strategy(ABC):
 
     #: The steps are those of one process, up to rounding.
     synchronous: ClassVar[bool] = True
+    #: Each rank has weights of its own, so a checkpoint holds those of all; else one copy, whoever holds its parts.
+    own_weights: ClassVar[bool] = False
     #: What the task's optimiser steps, on this rank.
     optimizer: Optimizer
 
@@ -64,6 +81,49 @@ class Strategy(ABC):
     def weights(self) -> dict[str, Tensor]:
         """All weights and buffers under the names of the task's own model, on every rank."""
 
+    @abstractmethod
+    def held(self) -> Held:
+        """What this rank holds of the model, and its optimiser: what a checkpoint is made of."""
+
+    def state(self) -> dict[str, Tensor]:
+        """The tensors of a checkpoint, this rank's part of them; all ranks call it together."""
+        return self.held().tensors()
+
+    def template(self, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What `load_state` wants to have filled from a checkpoint that holds `kept`."""
+        return self.held().template(kept)
+
+    def load_state(self, filled: Mapping[str, Tensor]) -> None:
+        """Go on from the tensors of a checkpoint."""
+        self.held().load(filled)
+
+    def own_state(self) -> dict[str, Any]:
+        """What only this rank knows, beside its random numbers: read by the same rank of as many."""
+        return {"buffers": {name: value.cpu().clone() for name, value in self.held().buffers.items()}}
+
+    def load_own_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from `own_state`, after `load_state`; not called with another number of ranks."""
+        buffers = self.held().buffers
+        for name, value in state["buffers"].items():
+            buffers[name].copy_(value)
+
+    def inexact(self, *, resized: bool) -> str | None:
+        """What is not as without a break when a training goes on, with another number of ranks or as many; in words."""
+        del resized
+        return None
+
+    def decisions(self) -> Mapping[str, Any]:
+        """What was measured and chosen at the start, for `Setup.decided` of the next attempt; as JSON has it."""
+        return {}
+
+    def warm_up(self, share: Share) -> None:  # noqa: B027
+        """Before a checkpoint is loaded, on all ranks: what a first step changes for the steps that follow."""
+
+    @property
+    def in_step(self) -> bool:
+        """All ranks take the same number of steps in an epoch."""
+        return True
+
     @property
     def reader(self) -> Ranks:
         """Who this rank is when a batch is divided: ranks that train one copy together read the same samples."""
@@ -74,9 +134,9 @@ class Strategy(ABC):
         """This rank's samples and losses count; false where another one counts them."""
         return True
 
-    def shares(self, samples: Dataset[Any], *, epoch: int) -> Iterator[Share]:
-        """This rank's shares of an epoch; each sample comes once over all readers."""
-        return train_shares(samples, self.setup.options, self.reader, epoch=epoch)
+    def shares(self, samples: Dataset[Any], *, epoch: int, start: int = 0) -> Iterator[Share]:
+        """This rank's shares of an epoch from step `start` on; each sample comes once over all readers."""
+        return train_shares(samples, self.setup.options, self.reader, epoch=epoch, start=start)
 
     def end_epoch(self) -> None:  # noqa: B027
         """After the last step of an epoch; most have nothing left to do."""
@@ -101,14 +161,26 @@ class GradientStrategy(Strategy):
     #: What is called; its gradients are the mean of the ranks' own.
     replica: nn.Module
 
+    def held(self) -> Held:
+        return held(self.replica, self.optimizer)
+
     def step(self, share: Share) -> float:
         self.replica.train()
         self.optimizer.zero_grad(set_to_none=True)
-        with self.setup.precision():
-            loss = self.setup.task.loss(self.replica, share.batch)
-        torch.autograd.backward(loss * self.weight(share))
+        loss = backward(
+            partial(self.setup.loss, self.replica),
+            share,
+            weight=self.weight(share),
+            micro_batch=self.setup.options.micro_batch,
+            largest=-(-share.together // self.reader.world_size),
+            quiet=self.quiet,
+        )
         self.optimizer.step()
-        return loss.item()
+        return loss
+
+    def quiet(self) -> AbstractContextManager[None]:
+        """Around all micro-batches but the last: gradients stay here where they can."""
+        return nullcontext()
 
     def weight(self, share: Share) -> float:
         """The gradients are averaged as if each rank had the same share; where they differ, by one sample at most, each

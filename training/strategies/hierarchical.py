@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -25,13 +26,16 @@ class Hierarchical(Ddp):
         inside = group_size(self.settings.node_ranks, self.setup.ranks, "node_ranks")
         mesh = two_levels(self.setup.ranks, inside=inside)
         self.times_s: Mapping[str, float] = {}
-        self.route = self.settings.route
+        self.route = self.setup.decided.get("route", self.settings.route)
         if self.route == "auto":
             self.times_s = {route: self._time_s(TwoLevel(mesh, route)) for route in ROUTES}
             self.route = min(self.times_s, key=lambda route: self.times_s[route])
         replica = super().wrapped()
         replica.register_comm_hook(TwoLevel(mesh, self.route), two_level_hook)
         return replica
+
+    def decisions(self) -> Mapping[str, Any]:
+        return {"route": self.route}
 
     def _time_s(self, levels: TwoLevel) -> float:
         """Of one sum, on the slowest rank: the same figure on all, so that all choose the same route."""

@@ -4,7 +4,6 @@ A task's `loss(model, batch)` calls the model once. With a model that stops it t
 answers with what the last stage computed, the loss is.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from crowdrun.data.errors import ConfigError
 from crowdrun.data.task import TrainingTask
 from crowdrun.training.batches import Share, moved
+from crowdrun.training.parts import cut, samples_in
 from crowdrun.training.strategies.base import Setup
 
 
@@ -52,30 +52,17 @@ def inputs_of(task: TrainingTask, batch: Any) -> Tensor:
     raise ConfigError("a pipeline needs a task whose loss calls the model once, with one tensor; take another strategy")
 
 
-def parts_of(share: Share, wanted: int) -> list[Any]:
-    """Equal parts of a share's batch, as many as wanted or the next smaller number that divides it."""
-    size = len(next(tensors_in(share.batch)))
-    count = next(n for n in range(min(wanted, size), 0, -1) if size % n == 0)
-    return [_cut(share.batch, start, size // count) for start in range(0, size, size // count)]
-
-
-def tensors_in(batch: Any) -> Iterator[Tensor]:
-    """The tensors of what torch's default collate makes."""
-    if isinstance(batch, Tensor):
-        yield batch
-    elif isinstance(batch, dict | list | tuple):
-        for part in batch.values() if isinstance(batch, dict) else batch:
-            yield from tensors_in(part)
+def parts_of(share: Share, wanted: int, *, most: int | None) -> list[Any]:
+    """Equal parts of a share's batch: as many as wanted or the next smaller number that divides it, or more where a
+    part would have more than `most` samples."""
+    size = samples_in(share.batch)
+    dividing = [number for number in range(1, size + 1) if size % number == 0]
+    count = max(number for number in dividing if number <= wanted)
+    if most:
+        count = next(number for number in dividing if number >= count and size // number <= most)
+    return [cut(share.batch, start, size // count) for start in range(0, size, size // count)]
 
 
 def to_device(batch: Any, setup: Setup) -> Any:
     """A batch on the rank's device, in the numbers of the options."""
     return moved(batch, setup.ranks.device, torch.float64 if setup.options.precision == "fp64" else None)
-
-
-def _cut(batch: Any, start: int, size: int) -> Any:
-    if isinstance(batch, dict):
-        return {key: _cut(value, start, size) for key, value in batch.items()}
-    if isinstance(batch, list | tuple) and any(True for _ in tensors_in(batch)):
-        return [_cut(value, start, size) for value in batch]
-    return batch[start : start + size]

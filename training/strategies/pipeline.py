@@ -17,12 +17,14 @@ from torch import Tensor, nn
 
 from crowdrun.data.errors import ConfigError
 from crowdrun.training.batches import Share
+from crowdrun.training.checkpoints.tensors import Held, held
+from crowdrun.training.parts import samples_in
 from crowdrun.training.ranks import Ranks
 from crowdrun.training.strategies.balance import balanced, costs_s
 from crowdrun.training.strategies.base import Setup, Strategy, as_reader
 from crowdrun.training.strategies.flat import flattened_gradients
 from crowdrun.training.strategies.mesh import group_size, two_levels
-from crowdrun.training.strategies.micro_batches import StandIn, inputs_of, parts_of, tensors_in
+from crowdrun.training.strategies.micro_batches import StandIn, inputs_of, parts_of
 from crowdrun.training.strategies.schedules import CHUNKS, make_schedule
 
 Unit = list[tuple[str, nn.Module]]
@@ -65,7 +67,8 @@ class Pipeline(Strategy):
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         # A rank of a copy that has no sample of its own works on another's, at weight 0.
-        parts, share_of_batch = parts_of(share, self.settings.micro_batches), share.samples / share.together
+        parts = parts_of(share, self.settings.micro_batches, most=self.setup.options.micro_batch)
+        share_of_batch = share.samples / share.together
         losses: dict[int, Tensor] = {}
 
         def loss_of(out: Tensor, number: Tensor) -> Tensor:
@@ -75,7 +78,7 @@ class Pipeline(Strategy):
             return loss * (share_of_batch / len(parts))
 
         inputs = torch.cat([inputs_of(self.setup.task, part) for part in parts]) if self._place == 0 else None
-        schedule = self._schedule(len(parts), len(next(tensors_in(parts[0]))))
+        schedule = self._schedule(len(parts), samples_in(parts[0]))
         schedule._loss_fn = loss_of
         numbers = torch.arange(len(parts)) if self.counts else None
         with self.setup.precision():
@@ -83,6 +86,17 @@ class Pipeline(Strategy):
         self._average()
         self.optimizer.step()
         return torch.stack(list(losses.values())).mean().item() if losses else 0.0
+
+    def held(self) -> Held:
+        parts = [held(stage, self.optimizer) for stage in self._stages.values()]
+        return Held(
+            parameters={name: value for part in parts for name, value in part.parameters.items()},
+            buffers={name: value for part in parts for name, value in part.buffers.items()},
+            optimizer=self.optimizer,
+        )
+
+    def decisions(self) -> Mapping[str, Any]:
+        return {"cuts": self.cuts}
 
     def weights(self) -> dict[str, Tensor]:
         own = {name: value.cpu() for stage in self._stages.values() for name, value in stage.state_dict().items()}
@@ -101,6 +115,9 @@ class Pipeline(Strategy):
                 f"the model has {len(units)} layers with parameters, too few for {self._count} stages of a pipeline; "
                 "take fewer ranks"
             )
+        before = list(self.setup.decided.get("cuts", ()))
+        if len(before) == self._count + 1 and before[-1] == len(units):
+            return before
         told: list[Any] = [None]
         if self.setup.ranks.first:
             told = [balanced(costs_s(self.setup, [nn.Sequential(OrderedDict(unit)) for unit in units]), self._count)]

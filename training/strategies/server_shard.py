@@ -36,8 +36,13 @@ class Shard:
         self._lock = threading.Lock()
         self._clocks = [0] * setup.ranks.world_size
         self._waiting: dict[int, Reply] = {}
-        self._sum = torch.zeros_like(values)
+        self._gradients: dict[int, Tensor] = {}
         self.largest_gap = 0
+
+    @property
+    def values(self) -> nn.Parameter:
+        """What the optimiser steps."""
+        return self._vector.values
 
     def push(self, worker: int, clock: int, gradient: Tensor, reply: Reply) -> None:
         """A worker's gradient for this part; `reply` is called with the part when it may go on."""
@@ -46,10 +51,10 @@ class Shard:
             self.largest_gap = max(self.largest_gap, max(self._clocks) - min(self._clocks))
             self._waiting[worker] = reply
             if self._mode == "synchronous":
-                self._sum += gradient
+                self._gradients[worker] = gradient
                 if len(self._waiting) == len(self._clocks):
-                    self._step(self._sum)
-                    self._sum.zero_()
+                    # In the order of the workers, not of their messages: the same sum every time, bit for bit.
+                    self._step(torch.stack([self._gradients[each] for each in sorted(self._gradients)]).sum(0))
                     self._release()
             else:
                 self._step(gradient)

@@ -5,8 +5,8 @@ ServerSettings(mode='stale-synchronous', bound=2)
 >>> strategy_spec("pipelined")
 Traceback (most recent call last):
 ...
-crowdrun.data.errors.ConfigError: strategy is 'pipelined'; it must be one of compressed, ddp, fsdp, hierarchical, \
-hsdp, hybrid, local-sgd, pipeline, server, single, tensor, zero1
+crowdrun.data.errors.ConfigError: strategy is 'pipelined'; it must be one of auto, compressed, ddp, fsdp, \
+hierarchical, hsdp, hybrid, local-sgd, pipeline, server, single, tensor, zero1
 """
 
 from collections.abc import Mapping, Sequence
@@ -125,6 +125,8 @@ class HybridSettings(PipelineSettings):
         _whole("pipeline_ranks", self.pipeline_ranks, least=1)
 
 
+#: Left to the plan: ddp, or fsdp where only shards fit.
+AUTO = "auto"
 SETTINGS: Mapping[str, type[Any]] = {
     "single": NoSettings,
     "ddp": NoSettings,
@@ -163,9 +165,9 @@ def strategy_spec(value: Any) -> StrategySpec:
     if not isinstance(table, Mapping):
         raise ConfigError(f'strategy is {value!r}; it must be a name, or a table [strategy] with name = "ddp"')
     name = str(table.get("name"))
-    if name not in SETTINGS:
-        raise ConfigError(f"strategy is {name!r}; it must be one of {', '.join(sorted(SETTINGS))}")
-    kind, told = SETTINGS[name], {key: value for key, value in table.items() if key != "name"}
+    if name not in {AUTO, *SETTINGS}:
+        raise ConfigError(f"strategy is {name!r}; it must be one of {', '.join(sorted({AUTO, *SETTINGS}))}")
+    kind, told = SETTINGS.get(name, NoSettings), {key: value for key, value in table.items() if key != "name"}
     unknown = sorted(told.keys() - {f.name for f in fields(kind)})
     if unknown:
         allowed = ", ".join(sorted(f.name for f in fields(kind))) or "none"

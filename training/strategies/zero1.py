@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from crowdrun.training.checkpoints.tensors import Held, held
 from crowdrun.training.strategies.base import Setup
 from crowdrun.training.strategies.ddp import Ddp
 
@@ -16,6 +17,10 @@ class Zero1(Ddp):
     def __init__(self, setup: Setup, settings: Any) -> None:
         super().__init__(setup, settings)
         self.optimizer = _sharded(self.model, self.optimizer)
+
+    def held(self) -> Held:
+        # The optimiser in it has this rank's part alone.
+        return held(self.model, getattr(self.optimizer, "optim"))  # noqa: B009
 
 
 def _sharded(model: nn.Module, optimizer: Optimizer) -> Optimizer:

@@ -14,7 +14,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import ProfilerActivity, profile
 
-from crowdrun.predictor.gpu_memory.recompute import repeated_blocks
+from crowdrun.data.recompute import repeated_blocks
 from tests.predictor.gpu_memory.real_run import largest_sum
 from tests.predictor.gpu_memory.zoo import WIDE, adamw
 

@@ -14,7 +14,7 @@ from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
 
 from crowdrun.data.forecast import ForecastSettings
-from crowdrun.predictor.gpu_memory.recompute import checkpoint_blocks
+from crowdrun.data.recompute import checkpoint_blocks
 from crowdrun.predictor.gpu_memory.step import without_onednn
 from tests.predictor.gpu_memory.zoo import Case
 

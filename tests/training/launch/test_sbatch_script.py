@@ -1,7 +1,11 @@
+import os
+import signal
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from crowdrun.data.errors import LaunchError
@@ -9,7 +13,7 @@ from crowdrun.data.task import TrainingOptions
 from crowdrun.training.job import Job, Resources, TaskSpec, command_job
 from crowdrun.training.launch.base import Attempt
 from crowdrun.training.launch.sbatch_script import sbatch_script
-from crowdrun.training.plan import Plan
+from crowdrun.training.planning.plan import Plan
 
 PLAN = Plan(machine="slurm", mem_mb=901.0, ladder=(), timelimit_s=90.0, gpus=4, reasons=())
 TASK = TaskSpec(target="net", options=TrainingOptions())
@@ -85,3 +89,49 @@ def test_bash_can_read_the_script() -> None:
     job = Job(name="n", command=("x",), work_dir=Path("/a b"), ranks=4, resources=Resources(nodes=2), task=TASK)
     checked = subprocess.run(["bash", "-n"], input=script_of(job), capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_a_task_with_checkpoints_is_told_before_its_time_is_over_and_goes_back_into_the_queue(tmp_path: Path) -> None:
+    script = script_of(Job(name="net", command=("crowdrun",), work_dir=tmp_path, task=TASK))
+    for line in ("--requeue", "--open-mode=append", "--signal=B:USR1@23"):
+        assert f"#SBATCH {line}\n" in script
+    assert "#SBATCH --no-requeue" not in script
+    assert "trap 'touch /runs/R-1/attempt-2/stop' USR1" in script
+    checked = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_a_task_without_checkpoints_is_never_begun_again_by_slurm(tmp_path: Path) -> None:
+    job = Job(name="net", command=("crowdrun",), work_dir=tmp_path, task=replace(TASK, checkpoint=None))
+    assert "#SBATCH --no-requeue" in script_of(job)
+    assert "USR1" not in script_of(job)
+
+
+@pytest.mark.parametrize(("left", "status", "asked"), [(True, 75, True), (False, 3, False)])
+def test_the_script_asks_for_the_queue_only_when_all_is_saved(
+    tmp_path: Path, left: bool, status: int, asked: bool
+) -> None:
+    """Slurm's commands are stood in for: srun waits for the stop file, scontrol notes that it was called."""
+    folder, commands = tmp_path / "attempt-1", tmp_path / "bin"
+    folder.mkdir()
+    commands.mkdir()
+    ends = f"touch {folder}/stopped.json" if left else "exit 3"
+    (commands / "srun").write_text(f"#!/bin/sh\nwhile [ ! -e {folder}/stop ]; do sleep 0.05; done\n{ends}\n")
+    (commands / "scontrol").write_text(f"#!/bin/sh\necho $* >> {tmp_path}/asked\nexit 1\n")
+    for file in commands.iterdir():
+        file.chmod(0o755)
+    job = Job(name="net", command=("crowdrun",), work_dir=tmp_path, task=TASK)
+    attempt = Attempt(run_id="R-1", number=1, job=job, plan=PLAN, mem_mb=None, folder=folder)
+    environment = {"PATH": f"{commands}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
+    process = subprocess.Popen(["bash", "-c", sbatch_script(attempt)], env=environment)
+    while not _sleeps_below(process.pid):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGUSR1)
+    assert process.wait(60) == status
+    assert (tmp_path / "asked").exists() == asked
+    if asked:
+        assert (tmp_path / "asked").read_text() == "requeue 7\n"
+
+
+def _sleeps_below(pid: int) -> bool:
+    return any(child.name() in ("sleep", "srun") for child in psutil.Process(pid).children(recursive=True))

@@ -1,5 +1,6 @@
 """Runs on the real Slurm."""
 
+import subprocess
 import sys
 import textwrap
 import threading
@@ -12,11 +13,16 @@ import pytest
 
 from crowdrun.data.errors import LaunchError
 from crowdrun.data.job import JobOutcome, JobRequest
-from crowdrun.training.attempts import run_job
+from crowdrun.training.attempts import Listener, run_job
+from crowdrun.training.checkpoints.folder import FOLDER, newest
 from crowdrun.training.job import Job, Resources, command_job, load_job
 from crowdrun.training.launch import slurm_client
+from crowdrun.training.launch.base import Attempt
 from crowdrun.training.launch.slurm import SlurmLauncher
 from crowdrun.training.runs import RunRecord
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import kills
 
 pytestmark = pytest.mark.slurm
 
@@ -108,3 +114,44 @@ def test_what_slurm_refuses_is_passed_on(slurm: str, tmp_path: Path) -> None:
     job = replace(job, resources=Resources(partition="no-such-partition"))
     with pytest.raises(LaunchError, match=r"sbatch refused .*invalid partition"):
         run(tmp_path, job)
+
+
+class TellsToStop(Listener):
+    """As Slurm does some time before the end of a job's time, when there is a checkpoint."""
+
+    def __init__(self) -> None:
+        self._attempt: Attempt | None = None
+        self._told = False
+
+    def started(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    def tick(self) -> None:
+        assert self._attempt
+        if self._told or not newest(self._attempt.folder.parent / FOLDER):
+            return
+        command = ["squeue", "--noheader", "--states=RUNNING", "--name=kills", "--format=%i"]
+        for job_id in subprocess.run(command, capture_output=True, text=True, timeout=30).stdout.split():
+            done = subprocess.run(["scancel", "--batch", "--signal=USR1", job_id], capture_output=True, timeout=30)
+            self._told = done.returncode == 0
+
+
+def test_a_task_whose_time_is_nearly_over_goes_back_into_the_queue_and_ends_as_without(
+    slurm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = kills.job(tmp_path, epochs=4)
+    whole = kills.train(tmp_path / "whole", kills.without_checkpoints(job))
+    monkeypatch.setenv("STEP_S", "0.4")
+    record = run_job(
+        replace(job, resources=Resources(mem_mb=3000)),
+        SlurmLauncher(),
+        runs_dir=tmp_path / "runs",
+        recommend=lambda request: None,
+        keep=lambda request, outcome: None,
+        listener=TellsToStop(),
+    )
+    output = (record.folder / "attempt-1" / "output-0.log").read_text()
+    assert [attempt.outcome.state for attempt in record.attempts] == ["COMPLETED"], output
+    assert "told to stop (the job's script): saved at step " in output
+    assert "going on from " in output
+    assert kills.told(record) == kills.told(whole)

@@ -1,18 +1,25 @@
 """What the contract suite trains: each strategy with its settings, all in one launch, since starting ranks is slow.
 
-torchrun --nproc-per-node=2 contract.py FOLDER
+torchrun --nproc-per-node=2 contract.py FOLDER FOLDER-OF-A-LAUNCH-WITH-MORE-RANKS
 """
 
 import os
+import shutil
 import sys
 import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from crowdrun.data.task import TrainingOptions
+from crowdrun.training.checkpoints.keeper import Keeper, find
+from crowdrun.training.checkpoints.options import CheckpointOptions
+from crowdrun.training.checkpoints.stop import StopRequest
 from crowdrun.training.ranks import Ranks, meet
 from crowdrun.training.strategies.settings import strategy_spec
 from crowdrun.training.task_loader import load_task
@@ -44,6 +51,11 @@ WIDE = {"extra": {"width": 512, "layers": 3}, "precision": "fp32", "learning_rat
 ADAMW = {"optimizer": "adamw", "learning_rate": 1e-3}
 CASES = {
     "ddp": Case(strategy={"name": "ddp"}, ranks=(2, 4)),
+    "ddp-micro": Case(strategy={"name": "ddp"}, options={"micro_batch": 1}, ranks=(2, 4)),
+    "fsdp-micro": Case(strategy={"name": "fsdp"}, options={"micro_batch": 1}),
+    "tensor-micro": Case(strategy={"name": "tensor"}, options={"micro_batch": 3}),
+    "server-micro": Case(strategy={"name": "server"}, options={"micro_batch": 3}),
+    "gpipe-micro": Case(strategy={"name": "pipeline", "schedule": "gpipe"}, options={"micro_batch": 1}),
     "ddp-wide": Case(strategy={"name": "ddp"}, options=WIDE, ranks=(2, 4)),
     "ddp-non-overlapping": Case(strategy={"name": "ddp"}, options={"division": "non-overlapping"}, ranks=(2, 4)),
     "fsdp": Case(strategy={"name": "fsdp"}, ranks=(2, 4)),
@@ -92,27 +104,103 @@ def train(case: Case, ranks: Ranks) -> dict[str, Any]:
         before = sent_bytes()
         losses.append(trainer.train_epoch(samples, epoch=epoch))
         sent.append(sent_bytes() - before)
+        if epoch + 1 == COMPARED:
+            early = {name: value.clone() for name, value in trainer.strategy.weights().items()}
     scores, parameters = trainer.evaluate(task.data("test", options))
     weights = {name: value.clone() for name, value in trainer.strategy.weights().items()}
     trainer.strategy.close()
     report = dict(trainer.strategy.report())
     return {
         "losses": losses, "weights": weights, "scores": scores, "parameters": parameters, "report": report,
-        "sent_bytes": sent[-1],
+        "sent_bytes": sent[-1], "early": early, "decided": trainer.strategy.decisions(),
     }  # fmt: skip
 
 
-def main(folder: Path, chosen: list[str]) -> None:
+#: A training that is taken up again is compared after so many epochs.
+COMPARED = 3
+#: It is broken off after this step of this epoch, counted from 0; the last checkpoint is of the step before.
+BROKEN_OFF = (1, 2)
+EVERY, NEVER = CheckpointOptions(every_s=None, every_steps=5), CheckpointOptions(every_s=None)
+
+
+class BrokenOffError(Exception):
+    """As if the process had been killed."""
+
+
+def break_off(case: Case, ranks: Ranks, checkpoints: Path, decided: Mapping[str, Any]) -> None:
+    """Train until in the middle of the second epoch, and leave a checkpoint.
+
+    decided: what the training that it is compared with has measured and chosen.
+    """
+    trainer, keeper, samples = _prepared(case, ranks, checkpoints, EVERY, decided)
+
+    def after_step() -> None:
+        keeper.after_step()
+        if (trainer.position.epoch, trainer.position.step_in_epoch) == BROKEN_OFF:
+            raise BrokenOffError
+
+    with suppress(BrokenOffError):
+        _go_on(trainer, keeper, samples, after_step)
+    keeper.wait()
+    trainer.strategy.close()
+
+
+def go_on(case: Case, ranks: Ranks, checkpoints: Path) -> dict[str, Any]:
+    """Take the training up again, in a trainer that knows nothing but the checkpoint."""
+    trainer, keeper, samples = _prepared(case, ranks, checkpoints, NEVER, {})
+    start = trainer.position.step
+    _go_on(trainer, keeper, samples, keeper.after_step)
+    keeper.wait()
+    weights = {name: value.clone() for name, value in trainer.strategy.weights().items()}
+    trainer.strategy.close()
+    return {"start": start, "losses": [line["loss"] for line in trainer.position.history], "weights": weights}
+
+
+def _prepared(
+    case: Case, ranks: Ranks, checkpoints: Path, kept: CheckpointOptions, decided: Mapping[str, Any]
+) -> tuple[Trainer, Keeper, Any]:
+    options, about = case.training_options(), {"target": TASK, "options": {}, "strategy": case.strategy}
+    task = load_task(TASK, work_dir=Path("/"))
+    samples = task.data("train", options)
+    found = find(checkpoints, ranks, about)
+    decided = found[1].decided if found else decided
+    trainer = Trainer(task, options, ranks, strategy_spec(case.strategy), decided=decided)
+    keeper = Keeper(trainer, kept, checkpoints, training=about, stop=StopRequest(checkpoints / "stop"))
+    if found:
+        keeper.go_on_from(*found, samples)
+    return trainer, keeper, samples
+
+
+def _go_on(trainer: Trainer, keeper: Keeper, samples: Any, after_step: Callable[[], None]) -> None:
+    for epoch in range(trainer.position.epoch, COMPARED):
+        seen, loss = trainer.train_epoch(samples, epoch=epoch, after_step=after_step)
+        trainer.end_epoch(samples=seen, loss=loss)
+        keeper.after_epoch()
+
+
+def main(folder: Path, larger: Path, chosen: list[str]) -> None:
     with meet() as ranks:
-        _train_all(folder, chosen, ranks)
+        _train_all(folder, larger, chosen, ranks)
 
 
-def _train_all(folder: Path, chosen: list[str], ranks: Ranks) -> None:
+def _train_all(folder: Path, larger: Path, chosen: list[str], ranks: Ranks) -> None:
     for name, case in CASES.items():
         if ranks.world_size in case.ranks and (not chosen or name in chosen):
             print(f"rank {ranks.rank}: {name} at {time.perf_counter():.1f} s", flush=True)
-            torch.save(train(case, ranks), folder / f"{name}-{ranks.world_size}-{ranks.rank}.pt")
+            seen = train(case, ranks)
+            break_off(case, ranks, folder / name, seen["decided"])
+            # Another number of ranks begins where these were broken off.
+            if ranks.first:
+                shutil.copytree(folder / name, folder / "broken-off" / name)
+            dist.barrier()
+            seen["resumed"] = go_on(case, ranks, folder / name)
+            if (larger / "broken-off" / name).is_dir():
+                if ranks.first:
+                    shutil.copytree(larger / "broken-off" / name, folder / "resized" / name)
+                dist.barrier()
+                seen["resized"] = go_on(case, ranks, folder / "resized" / name)
+            torch.save(seen, folder / f"{name}-{ranks.world_size}-{ranks.rank}.pt")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

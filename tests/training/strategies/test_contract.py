@@ -3,6 +3,7 @@
 Synchronous ones: losses, scores and weights within 1e-6 in fp64. The others: a bound of their own, said below.
 """
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +17,15 @@ from crowdrun.training.strategies.registry import STRATEGIES, strategy_class
 from crowdrun.training.strategies.settings import SETTINGS
 
 sys.path.insert(0, str(Path(__file__).parent))
-from contract import CASES, Case, train
+from contract import CASES, COMPARED, Case, go_on, train
+
+#: All trainings are made when the first test asks for one.
+pytestmark = pytest.mark.timeout(600)
 
 Trained = Callable[[str, int], list[dict[str, Any]]]
 SAMPLES = 25
 #: Cases that take the steps of one process, though their strategy has others that do not.
-ALSO_EXACT = {"top-all", "server", "server-adamw"}
+ALSO_EXACT = {"top-all", "server", "server-adamw", "server-micro"}
 #: Case -> how far the last epoch's loss may be from that of one process, and why.
 BOUNDS = {
     "fp16": 1e-3,  # 11 bits of each gradient
@@ -49,7 +53,8 @@ def single(alone: Ranks) -> Callable[[Case], dict[str, Any]]:
     def of(case: Case) -> dict[str, Any]:
         key = repr((case.training_options(), case.epochs))
         if key not in kept:
-            kept[key] = train(Case(strategy={"name": "single"}, options=case.options, epochs=case.epochs), alone)
+            options = {name: value for name, value in case.options.items() if name != "micro_batch"}
+            kept[key] = train(Case(strategy={"name": "single"}, options=options, epochs=case.epochs), alone)
         return kept[key]
 
     return of
@@ -92,6 +97,54 @@ def test_every_sample_is_seen_once_an_epoch_and_all_ranks_end_with_the_same_weig
     assert [rank["losses"] for rank in seen] == [seen[0]["losses"]] * ranks
     assert [samples for samples, _ in seen[0]["losses"]] == [SAMPLES] * CASES[name].epochs
     assert max(largest_difference(rank["weights"], seen[0]["weights"]) for rank in seen) == 0
+
+
+#: Cases of which every training is another, since gradients come in another order.
+UNORDERED = {"asynchronous", "stale-synchronous"}
+#: Cases that two ranks go on with after four, though their steps are not those of one process.
+SAME_BATCHES = {name for name, case in CASES.items() if "division" not in case.options}
+RESIZED = [name for name, n in runs(exact=True) if n == 2 and 4 in CASES[name].ranks and name in SAME_BATCHES]
+ORDERED = [run for run in runs(exact=True) + runs(exact=False) if run[0] not in UNORDERED]
+
+
+@pytest.mark.parametrize(("name", "ranks"), ORDERED)
+def test_a_training_that_was_broken_off_within_an_epoch_goes_on_bit_for_bit(
+    name: str, ranks: int, trained: Trained
+) -> None:
+    for rank in trained(name, ranks):
+        assert rank["resumed"]["start"] > 0
+        assert rank["resumed"]["losses"] == [loss for _, loss in rank["losses"]][:COMPARED]
+        assert largest_difference(rank["resumed"]["weights"], rank["early"]) == 0
+
+
+@pytest.mark.parametrize(("name", "ranks"), [run for run in runs(exact=False) if run[0] in UNORDERED])
+def test_workers_that_do_not_wait_go_on_and_learn(name: str, ranks: int, trained: Trained) -> None:
+    seen = trained(name, ranks)[0]
+    assert seen["resumed"]["losses"] == pytest.approx([loss for _, loss in seen["losses"]][:COMPARED], abs=BOUNDS[name])
+    assert seen["resumed"]["losses"][-1] < seen["resumed"]["losses"][0]
+
+
+@pytest.mark.parametrize("name", RESIZED)
+def test_two_ranks_go_on_with_what_four_have_begun(
+    name: str, trained: Trained, single: Callable[[Case], dict[str, Any]]
+) -> None:
+    alone = single(CASES[name])
+    limit = 1e-6 if CASES[name].training_options().precision == "fp64" else 1e-5
+    for rank in trained(name, 2):
+        assert rank["resized"]["losses"] == pytest.approx([x for _, x in alone["losses"]], abs=limit)
+        assert largest_difference(rank["resized"]["weights"], alone["weights"]) < limit
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp", "zero1", "tensor", "server", "1f1b"])
+def test_one_rank_goes_on_with_what_four_have_begun(
+    name: str, trained: Trained, single: Callable[[Case], dict[str, Any]], alone: Ranks, tmp_path: Path
+) -> None:
+    trained(name, 4)
+    shutil.copytree(trained.folder(4) / "broken-off" / name, tmp_path / name)  # type: ignore[attr-defined]
+    seen, without_break = go_on(CASES[name], alone, tmp_path / name), single(CASES[name])
+    assert seen["start"] > 0
+    assert seen["losses"] == pytest.approx([x for _, x in without_break["losses"]], abs=1e-6)
+    assert largest_difference(seen["weights"], without_break["weights"]) < 1e-6
 
 
 @pytest.mark.parametrize("ranks", [2, 4])

@@ -17,7 +17,7 @@ def test_a_strategy_is_made_from_its_name_and_read_back_from_its_table(name: str
     ("told", "said"),
     [
         (3, "strategy is 3; it must be a name, or a table"),
-        ({}, "strategy is 'None'; it must be one of compressed, ddp"),
+        ({}, "strategy is 'None'; it must be one of auto, compressed, ddp"),
         ({"name": "ddp", "bound": 3}, "bound is no setting of the strategy ddp; allowed are none"),
         ({"name": "server", "bounds": 3}, "bounds is no setting of the strategy server; allowed are bound, mode"),
         ({"name": "server", "mode": "slow"}, "mode is 'slow'; it must be one of synchronous, asynchronous"),

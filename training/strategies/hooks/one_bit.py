@@ -20,21 +20,21 @@ class OneBit:
 
     def __init__(self, world_size: int) -> None:
         self.world_size = world_size
-        self._own: dict[int, Tensor] = {}
-        self._part: dict[int, Tensor] = {}
+        self.own: dict[int, Tensor] = {}
+        self.part: dict[int, Tensor] = {}
 
     def reduce(self, number: int, gradients: Tensor) -> Tensor:
         """The mean over the ranks of (n,) gradients, as far as signs can tell it."""
         padded = -len(gradients) % (8 * self.world_size)
         sent = torch.nn.functional.pad(gradients, (0, padded))
-        sent = sent + _kept(self._own, number, sent)
+        sent = sent + _kept(self.own, number, sent)
         parts = sent.view(self.world_size, -1)
         scales = parts.abs().mean(1)
-        self._own[number] = (parts - scales.unsqueeze(1) * unpack(pack(parts), parts.dtype)).flatten()
+        self.own[number] = (parts - scales.unsqueeze(1) * unpack(pack(parts), parts.dtype)).flatten()
         mine = self._exchanged(parts, scales)
-        mine = mine + _kept(self._part, number, mine)
+        mine = mine + _kept(self.part, number, mine)
         scale = mine.abs().mean()
-        self._part[number] = mine - scale * unpack(pack(mine), mine.dtype)
+        self.part[number] = mine - scale * unpack(pack(mine), mine.dtype)
         return self._gathered(mine, scale)[: len(gradients)]
 
     def _exchanged(self, parts: Tensor, scales: Tensor) -> Tensor:

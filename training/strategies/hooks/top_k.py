@@ -17,17 +17,17 @@ class TopK:
 
     def __init__(self, world_size: int, share: float) -> None:
         self.world_size, self.share = world_size, share
-        self._left: dict[int, Tensor] = {}
+        self.left: dict[int, Tensor] = {}
 
     def reduce(self, number: int, gradients: Tensor) -> Tensor:
         """The mean over the ranks of the largest of (n,) gradients, 0 elsewhere."""
-        left = self._left.get(number)
+        left = self.left.get(number)
         # DDP arranges its buckets anew after the first step.
         wanted = gradients + left if left is not None and left.shape == gradients.shape else gradients.clone()
         count = max(1, round(self.share * len(wanted)))
         places = wanted.abs().topk(count).indices
         values = wanted[places]
-        self._left[number] = wanted.index_fill(0, places, 0.0)
+        self.left[number] = wanted.index_fill(0, places, 0.0)
         all_places = [torch.empty_like(places, dtype=torch.int32) for _ in range(self.world_size)]
         all_values = [torch.empty_like(values) for _ in range(self.world_size)]
         dist.all_gather(all_places, places.int())

@@ -11,6 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from crowdrun.data.job import JobRequest, Recommendation
+from crowdrun.training.planning.placement import Placement
+from crowdrun.training.planning.split import Split
+from crowdrun.training.planning.topology import NodeCards
 
 #: Without a model, an out-of-memory death doubles the request, as many times as this at most.
 DOUBLINGS = 2
@@ -26,6 +29,10 @@ class Machine:
     gpus: int | None = None
     #: A time limit helps there: a scheduler needs one to fit the job in.
     scheduled: bool = False
+    #: The nodes with cards, as far as they are known.
+    nodes: tuple[NodeCards, ...] = ()
+    #: Whose history of forecasts counts: a host's name, or the scheduler's.
+    site: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +48,13 @@ class Plan:
     timelimit_s: float | None
     #: None takes what the machine gives.
     gpus: int | None
+    #: How the ranks of a task work on a batch, where that could be forecast, and on which cards.
+    split: Split | None = None
+    placement: Placement | None = None
+    #: Forecast of each rank's peak, MB: of its card on GPUs, of its host memory else; corrected by earlier runs.
+    rank_forecast_mb: tuple[float, ...] = ()
     #: Sentences for a person: why each figure is what it is.
-    reasons: tuple[str, ...]
+    reasons: tuple[str, ...] = ()
 
 
 def make_plan(

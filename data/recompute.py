@@ -1,4 +1,7 @@
-"""Gradient checkpointing of a model's repeated blocks, without a change to its code."""
+"""Activation checkpointing of a model's repeated blocks, without a change to its code.
+
+The forecast counts on it and the runner does it. Imports torch, as what uses it does.
+"""
 
 from collections import Counter
 from functools import partial

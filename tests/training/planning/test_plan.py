@@ -1,5 +1,5 @@
 from crowdrun.data.job import JobRequest, Recommendation, TargetPrediction
-from crowdrun.training.plan import Machine, make_plan
+from crowdrun.training.planning.plan import Machine, make_plan
 
 LOCAL = Machine(name="local", memory_mb=20000.0, gpus=0)
 SLURM = Machine(name="slurm", scheduled=True)

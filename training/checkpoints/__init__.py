@@ -1,0 +1,1 @@
+"""Checkpoints of a run: what is kept, when, where, and how a later attempt goes on from it."""
