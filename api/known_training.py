@@ -7,6 +7,7 @@ from crowdrun.api.training_command import TrainingCommand, training_command
 from crowdrun.data.job import JobRequest, Recommendation
 from crowdrun.data.network_forecast import NetworkForecast
 from crowdrun.predictor.explanation.words import memory
+from crowdrun.predictor.gpu_memory.device import UNMEASURED
 from crowdrun.predictor.gpu_memory.known import network_forecast
 
 GPU_MEMORY = "gpu_mem_mb"
@@ -23,6 +24,8 @@ def with_forecast(recommendation: Recommendation, script: str | None = None) -> 
     return replace(
         recommendation,
         network_forecast=forecast,
+        # It stands in for what past jobs do not tell; the sentence says so.
+        abstained={target: why for target, why in recommendation.abstained.items() if target != GPU_MEMORY},
         reasons=(*recommendation.reasons, forecast_sentence(forecast, recommendation)),
     )
 
@@ -59,10 +62,11 @@ def forecast_sentence(forecast: NetworkForecast, recommendation: Recommendation)
     """What it needs, of what, and what past jobs say beside it."""
     samples = _SAMPLES.get(forecast.task, _TEXTS).format(size=forecast.size)
     where = f"each of {forecast.gpus} GPUs" if forecast.gpus > 1 else "one GPU"
+    unmeasured = forecast.device_basis == UNMEASURED.basis
     said = (
         f"GPU memory: {forecast.network} with {forecast.micro_batch} {samples} on {where} in {forecast.precision} "
-        f"({forecast.optimizer}) needs {memory(forecast.device_mb)} by a forecast of its training step, "
-        "which no GPU has measured"
+        f"({forecast.optimizer}) needs {memory(forecast.device_mb)} by a forecast of its training step"
+        f"{', which no GPU has measured' if unmeasured else ''}"
     )
     known = recommendation.predictions.get(GPU_MEMORY)
     if known is None:

@@ -53,6 +53,8 @@ TASKS = (
     (re.compile(r"^run_(?:clm|mlm|plm|translation|summarization)"), "language"),
     (re.compile(r"^run_"), "classification"),
 )
+#: Of a script, that are looked at: it is read where others wait for their predictions.
+TEXT_CHARACTERS = 16_384
 _SEPARATORS = re.compile(r"&&|\|\||[;|&()`\n]")
 
 
@@ -79,7 +81,7 @@ def training_command(text: str, gpus: int = 1) -> TrainingCommand | None:
     if not text or not _MAY_NAME.search(text):
         return None
     variables: dict[str, str] = {}
-    for words in _commands(text):
+    for words in _commands(text[:TEXT_CHARACTERS]):
         _remember(words, variables)
         told = _read([_filled(word, variables) for word in words], gpus)
         if told is not None:

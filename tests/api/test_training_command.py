@@ -85,7 +85,10 @@ def test_a_job_without_gpus_trains_on_the_cpu() -> None:
 
 
 def test_a_recommendation_says_the_forecast_and_that_it_is_one() -> None:
-    told = with_forecast(Recommendation(request=read_script(SCRIPT), risk=0.05, predictions={}), SCRIPT)
+    silent = {"gpu_mem_mb": "only 0 jobs of the log tell it", "wait_s": "too few jobs waited"}
+    plain = Recommendation(request=read_script(SCRIPT), risk=0.05, predictions={}, abstained=silent)
+    told = with_forecast(plain, SCRIPT)
+    assert told.abstained.keys() == {"wait_s"}
     assert told.network_forecast is not None
     (reason,) = told.reasons
     assert reason.startswith(
