@@ -110,10 +110,13 @@ def command(
 
 
 def _overhead(correction: Path | None) -> "DeviceModel":
-    from crowdrun.predictor.gpu_memory.device import UNMEASURED
+    if correction is None:
+        from crowdrun.predictor.gpu_memory.device import UNMEASURED
+
+        return UNMEASURED
     from crowdrun.predictor.gpu_memory.learned.file import read_device_model
 
-    return UNMEASURED if correction is None else read_device_model(correction)
+    return read_device_model(correction)
 
 
 def _asker(
