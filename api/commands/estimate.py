@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,9 @@ from crowdrun.data.settings import Settings
 from crowdrun.data.task import PRECISIONS, TrainingOptions
 from crowdrun.data.units import memory_mb
 from crowdrun.training.models.table import BUILT_IN, BuiltIn, task_named
+
+if TYPE_CHECKING:
+    from crowdrun.predictor.gpu_memory.device import DeviceModel
 
 
 @click.command()
@@ -40,6 +43,10 @@ from crowdrun.training.models.table import BUILT_IN, BuiltIn, task_named
 @click.option("--device", type=click.Choice(DEVICES), default="cuda", show_default=True, help="Whose kernels.")
 @click.option("--depth", default=1, show_default=True, type=click.IntRange(min=0), help="Levels of modules to print.")
 @click.option("--fit", "limit", metavar="SIZE", help="Does it fit into a card of so much (24GB), and what would?")
+@click.option(
+    "--correction", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="What was learned of a card: a file of crowdrun bench gpu-memory.",
+)  # fmt: skip
 @click.option("--json", "json_file", type=click.Path(path_type=Path, allow_dash=True), help="Write JSON; - prints it.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw it: .png, .svg, .pdf or .html.")
 def command(
@@ -59,6 +66,7 @@ def command(
     device: str,
     depth: int,
     limit: str | None,
+    correction: Path | None,
     json_file: Path | None,
     plot: Path | None,
 ) -> None:
@@ -88,16 +96,20 @@ def command(
         **{**built_in.training, **{key: value for key, value in given.items() if value is not None}},
         extra=built_in.options,
     )
-    ask = ask_description(description, options.optimizer) if description else ask_task(built_in.module, options)
+    overhead = _overhead(correction)
+    ask = (
+        ask_description(description, options.optimizer, overhead)
+        if description
+        else ask_task(built_in.module, options, overhead)
+    )
     micro_batch = math.ceil(options.batch_size / (how.world_size * how.accumulation))
     said = ask(micro_batch, how)
     record: dict[str, Any] = {"task": task, "micro_batch": micro_batch} | said.to_json()
     fitted = None
     if limit_mb is not None:
-        from crowdrun.predictor.gpu_memory.device import UNMEASURED
         from crowdrun.predictor.gpu_memory.fit import fit
 
-        fitted = fit(ask, micro_batch, how, limit_mb=limit_mb, risk=settings.risk, overhead=UNMEASURED)
+        fitted = fit(ask, micro_batch, how, limit_mb=limit_mb, risk=settings.risk, overhead=overhead)
         record["fit"] = fitted.to_json()
     if plot:
         plot_forecast(said, plot)
@@ -122,6 +134,16 @@ def _described(file: Path) -> tuple[BuiltIn, ModelDescription | None]:
     if isinstance(model, ModelDescription):
         return BuiltIn(module=str(file)), model
     return task_named(*known_network(model)), None
+
+
+def _overhead(correction: Path | None) -> "DeviceModel":
+    if correction is None:
+        from crowdrun.predictor.gpu_memory.device import UNMEASURED
+
+        return UNMEASURED
+    from crowdrun.predictor.gpu_memory.learned.file import read_device_model
+
+    return read_device_model(correction)
 
 
 def _world(strategy: str, world: int | None) -> int:

@@ -13,7 +13,7 @@ from crowdrun.predictor.evaluation.gpu_memory.judging import FOLDS, figures
 from crowdrun.predictor.gpu_memory.learned.features import Array
 from crowdrun.predictor.gpu_memory.learned.learning import MeasuredStep, folds, learn
 
-#: Groups that the learning rows are dealt to; architectures are too few to calibrate by.
+#: Groups that the rows are dealt to where no architecture is left out.
 GROUPS = 100
 #: Widths of the classes, GB of 1,024 MB: the authors' are those of 1 to 8 GB.
 BINS_GB = (1, 2, 4, 8)
@@ -22,29 +22,32 @@ BINS_GB = (1, 2, 4, 8)
 def bench_gpumemnet(file: Path, risk: float, progress: Callable[[str, float], None]) -> dict[str, Any]:
     """Judged twice: with whole architectures left out, and with random rows left out, as the authors do."""
     rows, incomplete = read_generated(file)
+    architectures = np.unique([row.architecture for row in rows], return_inverse=True)[1]
+    dealt = np.arange(len(rows)) % GROUPS
     return {
         "rows": sum(not row.out_of_memory for row in rows), "out_of_memory": sum(row.out_of_memory for row in rows),
         "incomplete": incomplete, "risk": risk,
         "splits": {
-            "architecture": _judge(rows, _by_architecture(rows), risk, progress),
-            "rows": _judge(rows, folds(np.arange(len(rows)).astype(str), FOLDS), risk, progress),
+            "architecture": _judge(rows, architectures, architectures, risk, progress),
+            "rows": _judge(rows, folds(np.arange(len(rows)).astype(str), FOLDS), dealt, risk, progress),
         },
     }  # fmt: skip
 
 
-def _by_architecture(rows: Sequence[GeneratedRow]) -> NDArray[np.intp]:
-    return np.unique([row.architecture for row in rows], return_inverse=True)[1]
-
-
 def _judge(
-    rows: Sequence[GeneratedRow], fold: NDArray[np.intp], risk: float, progress: Callable[[str, float], None]
+    rows: Sequence[GeneratedRow],
+    fold: NDArray[np.intp],
+    groups: NDArray[np.intp],
+    risk: float,
+    progress: Callable[[str, float], None],
 ) -> dict[str, Any]:
+    """groups: what is left out together while it is learned what a margin must be."""
     said, given = np.zeros(len(rows)), np.zeros(len(rows))
     for done, one in enumerate(np.unique(fold)):
         progress(f"fold {done + 1}", done / len(np.unique(fold)))
         # A run that ran out of memory needed more than was measured: there is nothing to learn its size from.
-        known = [row for row, place in zip(rows, fold, strict=True) if place != one and not row.out_of_memory]
-        learned = learn([_step(row, number) for number, row in enumerate(known)], "the bench")
+        known = [place for place, row in enumerate(rows) if fold[place] != one and not row.out_of_memory]
+        learned = learn([_step(rows[place], groups[place]) for place in known], "the bench")
         out = np.flatnonzero(fold == one).tolist()
         features = [rows[place].features for place in out]
         said[out] = learned.mb(features)
@@ -58,9 +61,8 @@ def _judge(
     }
 
 
-def _step(row: GeneratedRow, number: int) -> MeasuredStep:
-    """With a group in place of a family."""
-    return MeasuredStep(features=row.features, measured_mb=row.measured_mb, family=f"{number % GROUPS}")
+def _step(row: GeneratedRow, group: int) -> MeasuredStep:
+    return MeasuredStep(features=row.features, measured_mb=row.measured_mb, family=str(group))
 
 
 def auc(said: Array, positive: NDArray[np.bool_]) -> float:
