@@ -13,18 +13,18 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from crowdrun.api import memory, problems
-from crowdrun.api.auth import Authentication
 from crowdrun.api.dashboard.mount import PAGES
-from crowdrun.api.limits import BodyLimit
-from crowdrun.api.logs import log_as_json
-from crowdrun.api.problems import Problem
-from crowdrun.api.rate_limit import RateLimit
 from crowdrun.api.routes import estimate, health, jobs, models, predict, report, retrain, runs
-from crowdrun.api.service import Service
-from crowdrun.api.telemetry import Telemetry
-from crowdrun.api.time_limit import TimeLimit
-from crowdrun.api.tokens import TokenFile
+from crowdrun.api.serving import memory, problems
+from crowdrun.api.serving.auth import Authentication
+from crowdrun.api.serving.limits import BodyLimit
+from crowdrun.api.serving.logs import log_as_json
+from crowdrun.api.serving.problems import Problem
+from crowdrun.api.serving.rate_limit import RateLimit
+from crowdrun.api.serving.service import Service
+from crowdrun.api.serving.telemetry import Telemetry
+from crowdrun.api.serving.time_limit import TimeLimit
+from crowdrun.api.serving.tokens import TokenFile
 from crowdrun.data.settings import Settings, load_settings
 
 DESCRIPTION = (

@@ -10,8 +10,8 @@ import click
 from rich.console import Console
 
 from crowdrun.api.progress import progress_bar
-from crowdrun.api.task_options import task_options
-from crowdrun.api.training_bench import (
+from crowdrun.api.runs.task_options import task_options
+from crowdrun.api.runs.training_bench import (
     plot_accuracy,
     plot_batches,
     plot_comparison,

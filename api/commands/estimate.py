@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crowdrun.api.forecast_plot import plot_forecast
-from crowdrun.api.forecast_report import show_fit, show_forecast
-from crowdrun.api.forecasting import ask_description, ask_task
-from crowdrun.api.known_networks import known_network
+from crowdrun.api.forecasts.forecast_plot import plot_forecast
+from crowdrun.api.forecasts.forecast_report import show_fit, show_forecast
+from crowdrun.api.forecasts.forecasting import ask_description, ask_task
+from crowdrun.api.forecasts.known_networks import known_network
 from crowdrun.api.options import settings_options
-from crowdrun.api.task_options import task_options
+from crowdrun.api.runs.task_options import task_options
 from crowdrun.data.description.model import ModelDescription, described
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import ConfigError, DescriptionError, OutputError

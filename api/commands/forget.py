@@ -4,7 +4,7 @@ import click
 
 from crowdrun.api.options import settings_options
 from crowdrun.api.progress import progress_bar
-from crowdrun.api.tokens import TokenFile
+from crowdrun.api.serving.tokens import TokenFile
 from crowdrun.data.errors import NotEnoughDataError
 from crowdrun.data.settings import Settings
 from crowdrun.data.store import JobStore

@@ -13,13 +13,13 @@ import click
 
 from crowdrun.api.batch_script import read_script
 from crowdrun.api.client import Client
-from crowdrun.api.known_training import with_forecast
-from crowdrun.api.live_model import SHORT_BACKLOG, LiveModel
+from crowdrun.api.forecasts.known_training import with_forecast
+from crowdrun.api.forecasts.training_command import training_command
 from crowdrun.api.options import settings_options
 from crowdrun.api.sbatch import VARIABLES
 from crowdrun.api.schemas.recommendation import RecommendationAnswer
+from crowdrun.api.serving.live_model import SHORT_BACKLOG, LiveModel
 from crowdrun.api.show import show_recommendation
-from crowdrun.api.training_command import training_command
 from crowdrun.data.errors import RequestError, StoreError
 from crowdrun.data.job import JobRequest, Recommendation
 from crowdrun.data.queue_state import Queue

@@ -8,10 +8,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from crowdrun.api.forecaster import forecasting
+from crowdrun.api.forecasts.forecaster import forecasting
 from crowdrun.api.options import settings_options
-from crowdrun.api.run_report import RunReport, show_outcome, show_plan
-from crowdrun.api.running import job_of, job_options, named, recommender
+from crowdrun.api.runs.run_report import RunReport, show_outcome, show_plan
+from crowdrun.api.runs.running import job_of, job_options, named, recommender
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import ConfigError, LaunchError, StoreError
 from crowdrun.data.job import JobOutcome, JobRequest

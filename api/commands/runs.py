@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from crowdrun.api.options import settings_options
-from crowdrun.api.run_story import list_table, plot_run, show_run
+from crowdrun.api.runs.run_story import list_table, plot_run, show_run
 from crowdrun.data.settings import Settings
 from crowdrun.training.run_history import read_run, read_runs, summary_of
 

@@ -15,10 +15,10 @@ import click
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from crowdrun.api.listen import listen_on_path, listen_on_port, shown
 from crowdrun.api.options import settings_options
-from crowdrun.api.peer import PeerProtocol
-from crowdrun.api.tokens import TokenFile
+from crowdrun.api.serving.listen import listen_on_path, listen_on_port, shown
+from crowdrun.api.serving.peer import PeerProtocol
+from crowdrun.api.serving.tokens import TokenFile
 from crowdrun.data.errors import ConfigError
 from crowdrun.data.settings import SETTINGS, Settings
 

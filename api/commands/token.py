@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from crowdrun.api.options import settings_options
-from crowdrun.api.tokens import TokenFile
+from crowdrun.api.serving.tokens import TokenFile
 from crowdrun.data.roles import Role
 from crowdrun.data.settings import Settings
 

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
-from crowdrun.api.auth import COOKIE, caller_of, log_in, log_out
 from crowdrun.api.dashboard.asked import form
 from crowdrun.api.dashboard.render import HEADERS, PageRoute, page
 from crowdrun.api.routes.shared import SharedService
-from crowdrun.api.service import Service
+from crowdrun.api.serving.auth import COOKIE, caller_of, log_in, log_out
+from crowdrun.api.serving.service import Service
 from crowdrun.data.roles import Role
 
 HOME = "/dashboard/"

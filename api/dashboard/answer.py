@@ -6,8 +6,8 @@ from typing import Any
 
 from crowdrun.api.dashboard.need import need_chart
 from crowdrun.api.dashboard.words import TARGETS, size
-from crowdrun.api.known_training import with_forecast
-from crowdrun.api.service import Service
+from crowdrun.api.forecasts.known_training import with_forecast
+from crowdrun.api.serving.service import Service
 from crowdrun.api.show import waste_line
 from crowdrun.api.text import duration_text
 from crowdrun.data.job import JobRequest, Recommendation

@@ -12,10 +12,10 @@ from crowdrun.api.dashboard.access import CurrentViewer
 from crowdrun.api.dashboard.asked import form
 from crowdrun.api.dashboard.held import held
 from crowdrun.api.dashboard.render import PageRoute, page
-from crowdrun.api.gone import while_wanted
-from crowdrun.api.problems import STATUSES
 from crowdrun.api.routes.shared import SharedService
 from crowdrun.api.schemas.estimate import EstimateAnswer, EstimateBody
+from crowdrun.api.serving.gone import while_wanted
+from crowdrun.api.serving.problems import STATUSES
 from crowdrun.data.description.complaint import complaint
 from crowdrun.data.description.model import described
 from crowdrun.data.errors import CrowdrunError, DescriptionError

@@ -13,7 +13,7 @@ from crowdrun.api.dashboard.access import CurrentViewer
 from crowdrun.api.dashboard.asked import form
 from crowdrun.api.dashboard.render import HEADERS, PageRoute, page
 from crowdrun.api.routes.shared import SharedService
-from crowdrun.api.service import Service
+from crowdrun.api.serving.service import Service
 from crowdrun.data.errors import ModelError
 from crowdrun.predictor.evaluation.model_figures import WATCHED_LEVEL
 from crowdrun.predictor.persistence import registry

@@ -11,7 +11,7 @@ from crowdrun.api.dashboard.access import CurrentViewer, Viewer
 from crowdrun.api.dashboard.render import PageRoute, page
 from crowdrun.api.dashboard.words import NONE
 from crowdrun.api.routes.shared import SharedService
-from crowdrun.api.service import Service
+from crowdrun.api.serving.service import Service
 from crowdrun.data import store_follow
 from crowdrun.data.errors import ModelError
 from crowdrun.data.store import JobStore

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from starlette.exceptions import HTTPException
 
 from crowdrun.api.dashboard import assets, words
-from crowdrun.api.problems import STATUSES
+from crowdrun.api.serving.problems import STATUSES
 from crowdrun.data.errors import CrowdrunError
 
 #: The two <style> elements that plotly makes, by the hash of their content: an empty one, which its script fills, and

@@ -12,7 +12,7 @@ from crowdrun.api.dashboard.asked import Asked, form
 from crowdrun.api.dashboard.render import PageRoute, page
 from crowdrun.api.dashboard.words import size
 from crowdrun.api.routes.shared import SharedService
-from crowdrun.api.service import Service
+from crowdrun.api.serving.service import Service
 from crowdrun.data.errors import ModelError, RequestError
 from crowdrun.data.job import JobRequest
 

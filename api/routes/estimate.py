@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Request, Response
 
-from crowdrun.api.bodies import OneBody
-from crowdrun.api.gone import while_wanted
-from crowdrun.api.problems import RESPONSES, documented
 from crowdrun.api.routes.shared import SharedService, Submitter, json_answer
 from crowdrun.api.schemas.estimate import DESCRIBED_EXAMPLE, KNOWN_EXAMPLE, EstimateAnswer, EstimateBody
+from crowdrun.api.serving.bodies import OneBody
+from crowdrun.api.serving.gone import while_wanted
+from crowdrun.api.serving.problems import RESPONSES, documented
 
 router = APIRouter(prefix="/v1", tags=["estimate"], responses=RESPONSES)
 

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter, Response
 
-from crowdrun.api import metrics
-from crowdrun.api.problems import RESPONSES, documented
 from crowdrun.api.routes.shared import Operator, SharedService
 from crowdrun.api.schemas.answers import HealthAnswer
+from crowdrun.api.serving import metrics
+from crowdrun.api.serving.problems import RESPONSES, documented
 
 router = APIRouter(tags=["health"])
 

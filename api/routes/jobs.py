@@ -7,12 +7,12 @@ from fastapi import APIRouter, Path, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from crowdrun.api.bodies import OneOrMany
-from crowdrun.api.metrics import OUTCOMES
-from crowdrun.api.problems import RESPONSES, documented
 from crowdrun.api.routes.shared import Operator, SharedService, Submitter
 from crowdrun.api.schemas.answers import JobAnswer, StoredAnswer
 from crowdrun.api.schemas.job import JobBody
+from crowdrun.api.serving.bodies import OneOrMany
+from crowdrun.api.serving.metrics import OUTCOMES
+from crowdrun.api.serving.problems import RESPONSES, documented
 
 router = APIRouter(prefix="/v1", tags=["jobs"], responses=RESPONSES)
 

@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from starlette.exceptions import HTTPException
 
-from crowdrun.api.problems import RESPONSES, documented
 from crowdrun.api.routes.shared import Operator, SharedService, Submitter
 from crowdrun.api.schemas.answers import ModelAnswer, ModelListed, ModelsAnswer
-from crowdrun.api.service import Service
+from crowdrun.api.serving.problems import RESPONSES, documented
+from crowdrun.api.serving.service import Service
 from crowdrun.data.errors import ModelError
 from crowdrun.predictor.persistence import registry
 

@@ -8,16 +8,16 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from crowdrun.api.auth import Caller
-from crowdrun.api.bodies import OneOrMany
-from crowdrun.api.known_training import with_forecast
-from crowdrun.api.live_model import ANSWER_CHUNK
-from crowdrun.api.metrics import ABSTAINED, PREDICTED
-from crowdrun.api.problems import RESPONSES
+from crowdrun.api.forecasts.known_training import with_forecast
 from crowdrun.api.routes.shared import SharedService, Submitter, json_answer
 from crowdrun.api.schemas.advice import AdviceAnswer, AdviceBody
 from crowdrun.api.schemas.job import AskedBody
 from crowdrun.api.schemas.recommendation import RecommendationAnswer, content_of
+from crowdrun.api.serving.auth import Caller
+from crowdrun.api.serving.bodies import OneOrMany
+from crowdrun.api.serving.live_model import ANSWER_CHUNK
+from crowdrun.api.serving.metrics import ABSTAINED, PREDICTED
+from crowdrun.api.serving.problems import RESPONSES
 from crowdrun.data.job import Recommendation
 
 router = APIRouter(prefix="/v1", tags=["predict"], responses=RESPONSES)

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
-from crowdrun.api.problems import RESPONSES
 from crowdrun.api.routes.shared import Operator, SharedService
 from crowdrun.api.schemas.answers import UsageReport, UsageRow
 from crowdrun.api.schemas.model_report import ModelReport
+from crowdrun.api.serving.problems import RESPONSES
 from crowdrun.data.usage import Usage
 
 router = APIRouter(prefix="/v1/report", tags=["report"], responses=RESPONSES)

@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from starlette.exceptions import HTTPException
 
-from crowdrun.api.problems import RESPONSES, documented
 from crowdrun.api.routes.shared import Operator, SharedService
 from crowdrun.api.schemas.answers import RetrainingAnswer
+from crowdrun.api.serving.problems import RESPONSES, documented
 from crowdrun.data.errors import BusyError
 from crowdrun.data.roles import Role
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from starlette.exceptions import HTTPException
 
-from crowdrun.api.auth import Caller
-from crowdrun.api.problems import RESPONSES, documented
 from crowdrun.api.routes.shared import SharedService, Submitter
 from crowdrun.api.schemas.runs import AttemptAnswer, Epoch, RunAnswer, RunListed, RunsAnswer
-from crowdrun.api.service import Service
+from crowdrun.api.serving.auth import Caller
+from crowdrun.api.serving.problems import RESPONSES, documented
+from crowdrun.api.serving.service import Service
 from crowdrun.data.errors import LaunchError
 from crowdrun.training.run_history import attempt_folders, epochs_of, read_run, read_runs, summary_of
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 from pydantic_core import to_json
 
-from crowdrun.api.auth import Caller, require
-from crowdrun.api.service import Service
+from crowdrun.api.serving.auth import Caller, require
+from crowdrun.api.serving.service import Service
 from crowdrun.data.roles import Role
 
 

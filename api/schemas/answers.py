@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
-from crowdrun.api.retrainings import Retraining, State
+from crowdrun.api.serving.retrainings import Retraining, State
 
 
 class JobAnswer(BaseModel):

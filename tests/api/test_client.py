@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from crowdrun.api.cli import crowdrun as cli
 from crowdrun.api.client import Client, Patience
-from crowdrun.api.tokens import TokenFile
+from crowdrun.api.serving.tokens import TokenFile
 from crowdrun.data.errors import ServiceError
 from crowdrun.data.job import JobRequest
 from crowdrun.data.roles import Role

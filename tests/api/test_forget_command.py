@@ -10,7 +10,7 @@ from crowdrun.api.commands.forget import command as forget
 from crowdrun.api.commands.ingest import command as ingest
 from crowdrun.api.commands.predict import command as predict
 from crowdrun.api.commands.retrain import command as retrain
-from crowdrun.api.tokens import TokenFile
+from crowdrun.api.serving.tokens import TokenFile
 from crowdrun.data.roles import Role
 from crowdrun.data.settings import Settings, load_settings
 from crowdrun.predictor.persistence import registry

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from crowdrun.api.dashboard import words
-from crowdrun.api.retrainings import Retrainings
+from crowdrun.api.serving.retrainings import Retrainings
 from crowdrun.data.roles import Role
 from crowdrun.data.settings import Settings, load_settings
 from crowdrun.predictor.crowd import Crowd

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crowdrun.api.schemas.job import BATCH_LIMIT
-from crowdrun.api.service import EXPLAIN_LIMIT
+from crowdrun.api.serving.service import EXPLAIN_LIMIT
 from crowdrun.data.job import REQUEST_FIELDS
 from crowdrun.data.settings import Settings
 from crowdrun.predictor.persistence import registry

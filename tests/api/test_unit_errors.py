@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from crowdrun.api.commands.ingest import command as ingest
-from crowdrun.api.live_model import LiveModel
+from crowdrun.api.serving.live_model import LiveModel
 from crowdrun.data.settings import Settings, load_settings
 from crowdrun.data.store import JobStore
 from crowdrun.predictor.history import RELATIONS

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from crowdrun.api.live_model import ANSWER_CHUNK
+from crowdrun.api.serving.live_model import ANSWER_CHUNK
 from crowdrun.data.job import JobRequest
 from crowdrun.predictor.crowd import Crowd
 from tests.bench.cluster_log import make_jobs

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from crowdrun.api.dashboard.answer import STOPS
 from crowdrun.api.dashboard.words import TARGETS, amount, share, size
-from crowdrun.api.tokens import TokenFile
+from crowdrun.api.serving.tokens import TokenFile
 from crowdrun.data.roles import Role
 from crowdrun.data.settings import Settings, load_settings
 from crowdrun.data.store import JobStore

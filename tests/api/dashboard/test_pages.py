@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from crowdrun.api.dashboard import assets
-from crowdrun.api.tokens import TokenFile
+from crowdrun.api.serving.tokens import TokenFile
 from crowdrun.data.roles import Role
 from crowdrun.data.settings import Settings
 from crowdrun.data.store import JobStore

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from crowdrun.api.forecasting import ask_task
+from crowdrun.api.forecasts.forecasting import ask_task
 from crowdrun.data.forecast import ForecastSettings
 from crowdrun.data.task import TrainingOptions
 from crowdrun.predictor.gpu_memory.device import DeviceOverhead

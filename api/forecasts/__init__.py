@@ -1,0 +1,1 @@
+"""Forecasts of a task's or a description's memory, as people and programs meet them."""
