@@ -91,7 +91,7 @@ def features_of_layers(layers: Layers, input_channels: int, batch: int) -> dict[
     >>> layers = [("conv2d", 784, 550), ("ReLU", 784, 0), ("adaptive_avg_pool2d", 1, 0), ("linear", 10, 560)]
     >>> found = features_of_layers(layers, 1, 60)
     >>> round(found["activations"], 2), round(found["window_io"], 2)
-    (9.87, 10.05)
+    (9.88, 10.05)
     """
     known = list(_with_channels(layers, input_channels, batch))
     parameters = sum(layer.weight_mb for layer in known)
