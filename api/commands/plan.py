@@ -15,11 +15,11 @@ from crowdrun.api.runs.running import job_of, job_options, named, recommender
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import ConfigError, OutputError
 from crowdrun.data.settings import Settings
-from crowdrun.training.attempts import first_attempt, plan_run
 from crowdrun.training.job import Job
 from crowdrun.training.launch.registry import LAUNCHERS
 from crowdrun.training.planning.plan import Machine
 from crowdrun.training.planning.topology import NodeCards, parse_links
+from crowdrun.training.runs.attempts import first_attempt, plan_run
 
 
 @click.command()

@@ -17,9 +17,9 @@ from crowdrun.data.errors import ConfigError, LaunchError, StoreError
 from crowdrun.data.job import JobOutcome, JobRequest
 from crowdrun.data.settings import Settings
 from crowdrun.data.store_open import open_store
-from crowdrun.training.attempts import Record, first_attempt, plan_run, run_job
-from crowdrun.training.job_file import read_job
 from crowdrun.training.launch.registry import LAUNCHERS
+from crowdrun.training.runs.attempts import Record, first_attempt, plan_run, run_job
+from crowdrun.training.runs.job_file import read_job
 
 SOURCE = "crowdrun run"
 

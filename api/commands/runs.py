@@ -11,7 +11,7 @@ from rich.console import Console
 from crowdrun.api.options import settings_options
 from crowdrun.api.runs.run_story import list_table, plot_run, show_run
 from crowdrun.data.settings import Settings
-from crowdrun.training.run_history import read_run, read_runs, summary_of
+from crowdrun.training.runs.history import read_run, read_runs, summary_of
 
 
 @click.group(invoke_without_command=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 from crowdrun.api.dashboard import charts
 from crowdrun.api.dashboard.words import size
-from crowdrun.training import order
-from crowdrun.training.run_history import epochs_of, read_runs
+from crowdrun.training.runs.history import epochs_of, read_runs
+from crowdrun.training.supervision import order
 
 #: Runs that are looked through for a job, the newest.
 NEWEST_RUNS = 1000

@@ -13,11 +13,11 @@ from typing import Any
 from crowdrun.data.errors import CrowdrunError, ForecastError
 from crowdrun.data.forecast import Forecast, ForecastSettings
 from crowdrun.data.settings import Settings
-from crowdrun.training.attempts import Forecasting
 from crowdrun.training.job import Job, TaskSpec
 from crowdrun.training.planning.corrections import corrections
 from crowdrun.training.planning.forecaster import Forecaster
 from crowdrun.training.planning.plan import Machine, Plan
+from crowdrun.training.runs.attempts import Forecasting
 
 #: A forecast that takes longer is not waited for.
 PATIENCE_S = 120.0

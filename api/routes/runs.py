@@ -15,7 +15,7 @@ from crowdrun.api.serving.auth import Caller
 from crowdrun.api.serving.problems import RESPONSES, documented
 from crowdrun.api.serving.service import Service
 from crowdrun.data.errors import LaunchError
-from crowdrun.training.run_history import attempt_folders, epochs_of, read_run, read_runs, summary_of
+from crowdrun.training.runs.history import attempt_folders, epochs_of, read_run, read_runs, summary_of
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"], responses=RESPONSES)
 

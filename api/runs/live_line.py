@@ -6,8 +6,8 @@ from pathlib import Path
 
 from crowdrun.api.text import duration_text
 from crowdrun.training.heartbeat import Beat, read_beats
-from crowdrun.training.order import last_sample, whole_lines
 from crowdrun.training.rank_files import PROGRESS_FILE
+from crowdrun.training.supervision.order import last_sample, whole_lines
 
 #: Ranks that are told one by one; of more, the one that holds most.
 FEW_RANKS = 4

@@ -11,16 +11,16 @@ from crowdrun.api.runs.live_line import LiveLine
 from crowdrun.api.show import show_recommendation
 from crowdrun.api.text import duration_text, memory_text
 from crowdrun.data.job import JobRequest
-from crowdrun.training.attempts import Listener
-from crowdrun.training.ending import GPU_OOM
 from crowdrun.training.job import Job
 from crowdrun.training.launch.base import Attempt
-from crowdrun.training.order import output_file, read_tail, whole_lines
 from crowdrun.training.out_of_memory import smaller
 from crowdrun.training.planning.layout import planned_job
 from crowdrun.training.planning.plan import Plan
 from crowdrun.training.rank_files import DATA_FILE, PROGRESS_FILE, STOPPED_FILE
-from crowdrun.training.runs import AttemptRecord, RunRecord
+from crowdrun.training.runs.attempts import Listener
+from crowdrun.training.runs.records import AttemptRecord, RunRecord
+from crowdrun.training.supervision.ending import GPU_OOM
+from crowdrun.training.supervision.order import output_file, read_tail, whole_lines
 
 #: Lines of the output of a task that failed.
 TAIL_LINES = 15

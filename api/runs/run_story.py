@@ -10,8 +10,8 @@ from rich.table import Column, Table
 
 from crowdrun.api.text import duration_text, memory_text
 from crowdrun.data.errors import OutputError
-from crowdrun.training.order import read_samples
-from crowdrun.training.run_history import RunSummary, attempt_folders, epochs_of, summary_of
+from crowdrun.training.runs.history import RunSummary, attempt_folders, epochs_of, summary_of
+from crowdrun.training.supervision.order import read_samples
 
 _BARS = "▁▂▃▄▅▆▇█"
 #: Columns of a curve in the terminal.

@@ -12,11 +12,11 @@ from crowdrun.data.job import JobRequest, Recommendation
 from crowdrun.data.settings import Settings
 from crowdrun.data.store_open import open_store, pseudonyms_of
 from crowdrun.data.units import duration_s, memory_mb
-from crowdrun.training.attempts import Recommend
 from crowdrun.training.job import Job, command_job, load_job, named_job, with_flags
 from crowdrun.training.launch.registry import LAUNCHERS
 from crowdrun.training.models.table import BUILT_IN
 from crowdrun.training.planning.placement import PLACEMENTS
+from crowdrun.training.runs.attempts import Recommend
 from crowdrun.training.strategies.settings import AUTO, SETTINGS
 
 _OPTIONS = (

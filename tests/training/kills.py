@@ -12,14 +12,16 @@ from pathlib import Path
 import psutil
 
 from crowdrun.data.task import TrainingOptions
-from crowdrun.training.attempts import Listener, run_job
 from crowdrun.training.checkpoints.folder import FOLDER, MARKER_FILE, newest
 from crowdrun.training.checkpoints.options import CheckpointOptions
 from crowdrun.training.job import Job, TaskSpec
 from crowdrun.training.launch.base import Attempt
 from crowdrun.training.launch.local import LocalLauncher
-from crowdrun.training.runs import AttemptRecord, RunRecord
+from crowdrun.training.runs.attempts import Listener, run_job
+from crowdrun.training.runs.records import AttemptRecord, RunRecord
 
+#: The module of the supervisor.
+SUPERVISE = "crowdrun.training.supervision.supervise"
 TASK = str(Path(__file__).with_name("kill_task.py"))
 EVERY_STEPS = 3
 
@@ -123,12 +125,12 @@ def _one_rank(number: int) -> Callable[[Attempt, random.Random], Aim]:
 
 
 def _agent(attempt: Attempt, chance: random.Random) -> Aim:
-    agents = [p for p in _named("torch.distributed.run") if "crowdrun.training.supervise" not in _command(p)]
+    agents = [p for p in _named("torch.distributed.run") if SUPERVISE not in _command(p)]
     return [(agents[0], signal.SIGKILL)]
 
 
 def _supervisor(attempt: Attempt, chance: random.Random) -> Aim:
-    return [(_named("crowdrun.training.supervise")[0], signal.SIGKILL)]
+    return [(_named(SUPERVISE)[0], signal.SIGKILL)]
 
 
 #: What is killed, and by what.

@@ -9,10 +9,10 @@ import pytest
 
 from crowdrun.data.errors import ConfigError
 from crowdrun.data.task import TrainingOptions, TrainingTask
-from crowdrun.training.attempts import run_job
 from crowdrun.training.job import load_job
 from crowdrun.training.launch.local import LocalLauncher
 from crowdrun.training.models import digits
+from crowdrun.training.runs.attempts import run_job
 from crowdrun.training.task_loader import load_task
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "digits.toml"

@@ -15,8 +15,8 @@ from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import LaunchError
 from crowdrun.data.task import TrainingOptions
 from crowdrun.training.launch.signals import raised_as_interrupts
-from crowdrun.training.processes import MARK, sweep
 from crowdrun.training.strategies.settings import StrategySpec
+from crowdrun.training.supervision.processes import MARK, sweep
 
 #: Called with the share of the steps that is done.
 Tick = Callable[[float], None]

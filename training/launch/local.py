@@ -10,18 +10,19 @@ from collections.abc import Mapping
 import psutil
 
 from crowdrun.data.errors import LaunchError
-from crowdrun.training import ending, outcome
-from crowdrun.training.cgroup import cgroup_memory
 from crowdrun.training.launch.base import Attempt, Ended, Launcher, Tick, mark_of
 from crowdrun.training.launch.cards import cards_here
 from crowdrun.training.launch.prepare import make_folder, order_of, shell_line, supervisor
 from crowdrun.training.launch.signals import raised_as_interrupts
 from crowdrun.training.launch.torchrun import defaults
-from crowdrun.training.measure import MB
-from crowdrun.training.order import Order, output_file, read_report, read_tail
 from crowdrun.training.planning.plan import Machine
-from crowdrun.training.processes import MARK, see_off, sweep
-from crowdrun.training.supervise import GRACE_S
+from crowdrun.training.runs import outcome
+from crowdrun.training.supervision import ending
+from crowdrun.training.supervision.cgroup import cgroup_memory
+from crowdrun.training.supervision.measure import MB
+from crowdrun.training.supervision.order import Order, output_file, read_report, read_tail
+from crowdrun.training.supervision.processes import MARK, see_off, sweep
+from crowdrun.training.supervision.supervise import GRACE_S
 
 _TICK_S = 0.5
 

@@ -10,8 +10,8 @@ from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import LaunchError
 from crowdrun.training.launch.base import Attempt
 from crowdrun.training.launch.torchrun import program
-from crowdrun.training.order import Order
 from crowdrun.training.rank_files import SPEC_FILE
+from crowdrun.training.supervision.order import Order
 
 
 def make_folder(attempt: Attempt) -> None:
@@ -35,7 +35,7 @@ def make_folder(attempt: Attempt) -> None:
 
 def supervisor(order: Order) -> list[str]:
     """The command line of the supervisor that carries out an order."""
-    return [sys.executable, "-P", "-m", "crowdrun.training.supervise", *order.to_arguments()]
+    return [sys.executable, "-P", "-m", "crowdrun.training.supervision.supervise", *order.to_arguments()]
 
 
 def order_of(attempt: Attempt, *, limit_mb: float | None, time_s: float | None) -> Order:

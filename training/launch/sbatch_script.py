@@ -14,9 +14,9 @@ from crowdrun.data.errors import LaunchError
 from crowdrun.training.launch.base import Attempt
 from crowdrun.training.launch.prepare import order_of, supervisor
 from crowdrun.training.launch.torchrun import defaults
-from crowdrun.training.processes import MARK
 from crowdrun.training.rank_files import STOP_FILE, STOPPED_FILE
-from crowdrun.training.supervise import AGAIN
+from crowdrun.training.supervision.processes import MARK
+from crowdrun.training.supervision.supervise import AGAIN
 
 OUTPUT_FILE = "slurm.out"
 #: Before the end of its time a task is told to save, s.

@@ -8,15 +8,16 @@ import time
 
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.states import STATES
-from crowdrun.training import ending, outcome
 from crowdrun.training.launch import slurm_client
 from crowdrun.training.launch.base import Attempt, Ended, Launcher, Tick
 from crowdrun.training.launch.prepare import make_folder
 from crowdrun.training.launch.sbatch_script import OUTPUT_FILE, sbatch_script
 from crowdrun.training.launch.signals import raised_as_interrupts
 from crowdrun.training.launch.slurm_client import SacctRow
-from crowdrun.training.order import read_tail
 from crowdrun.training.planning.plan import Machine
+from crowdrun.training.runs import outcome
+from crowdrun.training.supervision import ending
+from crowdrun.training.supervision.order import read_tail
 
 SCRIPT_FILE = "job.sh"
 _TICK_S = 0.5

@@ -1,6 +1,7 @@
 """What the runs of a place taught about the forecasts made for it: measured minus forecast, from their records.
 
-The records are the runs' own (`training/runs.py`), so nothing is kept twice, and a run that is taken away is forgotten.
+The records are the runs' own (`training/runs/records.py`), so nothing is kept twice, and a run that is taken away is
+forgotten.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from statistics import median_high
 from typing import Any
 
 from crowdrun.training.planning.forecaster import Correction
-from crowdrun.training.run_history import read_runs
+from crowdrun.training.runs.history import read_runs
 
 #: Of the newest runs, so many that have a forecast are listened to, among so many that are looked at.
 LISTENED, LOOKED_AT = 20, 400

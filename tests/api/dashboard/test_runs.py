@@ -17,8 +17,8 @@ from playwright.sync_api import Page, expect
 
 from crowdrun.api.dashboard.runs import attempts_of
 from crowdrun.data.settings import Settings
-from crowdrun.training import order
-from crowdrun.training.gpus import GpuSample
+from crowdrun.training.supervision import order
+from crowdrun.training.supervision.gpus import GpuSample
 
 JOB_FILE = """\
 name = "digits"

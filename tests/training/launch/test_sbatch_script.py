@@ -46,7 +46,8 @@ def test_a_command_is_one_supervised_step_with_the_plans_resources() -> None:
     ]
     assert "export CROWDRUN_ATTEMPT=R-1.2" in script
     assert (
-        "-m crowdrun.training.supervise --folder /runs/R-1/attempt-2 -- python train.py --note 'it'\"'\"'s'" in script
+        "-m crowdrun.training.supervision.supervise --folder /runs/R-1/attempt-2 -- python train.py --note 'it'\"'\"'s'"
+        in script
     )
     assert "torch.distributed.run" not in script
 

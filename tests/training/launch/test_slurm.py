@@ -13,13 +13,13 @@ import pytest
 
 from crowdrun.data.errors import LaunchError
 from crowdrun.data.job import JobOutcome, JobRequest
-from crowdrun.training.attempts import Listener, run_job
 from crowdrun.training.checkpoints.folder import FOLDER, newest
 from crowdrun.training.job import Job, Resources, command_job, load_job
 from crowdrun.training.launch import slurm_client
 from crowdrun.training.launch.base import Attempt
 from crowdrun.training.launch.slurm import SlurmLauncher
-from crowdrun.training.runs import RunRecord
+from crowdrun.training.runs.attempts import Listener, run_job
+from crowdrun.training.runs.records import RunRecord
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import kills

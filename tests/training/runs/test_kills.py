@@ -11,18 +11,18 @@ import pytest
 import torch
 
 from crowdrun.data.task import TrainingOptions
-from crowdrun.training.attempts import Listener
 from crowdrun.training.checkpoints.folder import FOLDER, newest
-from crowdrun.training.job_file import read_job
 from crowdrun.training.launch.base import Attempt
 from crowdrun.training.rank_files import STOPPED_FILE
 from crowdrun.training.ranks import Ranks
-from crowdrun.training.runs import RunRecord
+from crowdrun.training.runs.attempts import Listener
+from crowdrun.training.runs.job_file import read_job
+from crowdrun.training.runs.records import RunRecord
 from crowdrun.training.strategies.settings import StrategySpec
 from crowdrun.training.task_loader import load_task
 from crowdrun.training.trainer import Trainer
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 import kills
 
 Gone = Callable[[Iterable[int]], None]

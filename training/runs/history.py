@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from crowdrun.data.errors import LaunchError
-from crowdrun.training.order import samples_file, whole_lines
 from crowdrun.training.rank_files import PROGRESS_FILE
-from crowdrun.training.runs import OUTCOME_FILE, PLAN_FILE
+from crowdrun.training.runs.records import OUTCOME_FILE, PLAN_FILE
+from crowdrun.training.supervision.order import samples_file, whole_lines
 
 #: What `new_run_folder` makes.
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9-]+")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crowdrun.data.errors import LaunchError
-from crowdrun.training.run_history import read_run, read_runs, summary_of
+from crowdrun.training.runs.history import read_run, read_runs, summary_of
 
 REQUEST = {"job_name": "digits", "user": "ada", "model": "digits", "command": "crowdrun run digits", "req_mem_mb": None}
 
@@ -53,7 +53,7 @@ def test_a_run_is_running_while_it_is_measured_and_lost_when_nothing_comes_any_m
     assert summary_of(record).state == "LOST"
     (place / "attempt-1" / "samples-0.jsonl").write_text("")
     assert summary_of(record).state == "RUNNING"
-    monkeypatch.setattr("crowdrun.training.run_history.SILENT_S", -1.0)
+    monkeypatch.setattr("crowdrun.training.runs.history.SILENT_S", -1.0)
     assert summary_of(record).state == "LOST"
 
 

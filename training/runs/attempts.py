@@ -9,15 +9,15 @@ from pathlib import Path
 
 from crowdrun.data.errors import ConfigError
 from crowdrun.data.job import JobOutcome, JobRequest, Recommendation
-from crowdrun.training.again import Again, Next
 from crowdrun.training.job import Job, to_request
-from crowdrun.training.job_file import write_job
 from crowdrun.training.launch.base import Attempt, Ended, Launcher
-from crowdrun.training.outcome import read_result
 from crowdrun.training.planning.forecaster import Forecaster
 from crowdrun.training.planning.layout import planned_job, with_layout
 from crowdrun.training.planning.plan import Machine, Plan, make_plan
-from crowdrun.training.runs import (
+from crowdrun.training.runs.again import Again, Next
+from crowdrun.training.runs.job_file import write_job
+from crowdrun.training.runs.outcome import read_result
+from crowdrun.training.runs.records import (
     PLAN_FILE,
     AttemptRecord,
     RunRecord,

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from crowdrun.data.durable import write_atomically
-from crowdrun.training.gpus import GpuSample
-from crowdrun.training.measure import Sample
+from crowdrun.training.supervision.gpus import GpuSample
+from crowdrun.training.supervision.measure import Sample
 
 INTERVAL_S = 0.1
 
@@ -57,7 +57,9 @@ class Order:
 
 def parse_order(arguments: Sequence[str]) -> Order:
     """The order on a supervisor's command line."""
-    parser = argparse.ArgumentParser(prog="python -m crowdrun.training.supervise", description="Run and measure.")
+    parser = argparse.ArgumentParser(
+        prog="python -m crowdrun.training.supervision.supervise", description="Run and measure."
+    )
     parser.add_argument("--folder", type=Path, required=True, help="where the measurements go")
     parser.add_argument("--limit-mb", type=float, help="kill the processes when together they hold more")
     parser.add_argument("--time-s", type=float, help="stop them after so long")

@@ -13,14 +13,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from crowdrun.training.order import NodeReport, Order, output_file, read_gpu_samples, read_report, read_samples
-from crowdrun.training.processes import MARK, see_off, sweep
+from crowdrun.training.supervision.order import (
+    NodeReport,
+    Order,
+    output_file,
+    read_gpu_samples,
+    read_report,
+    read_samples,
+)
+from crowdrun.training.supervision.processes import MARK, see_off, sweep
 
 Gone = Callable[[Iterable[int]], None]
 
 
 def supervisor(order: Order) -> list[str]:
-    return [sys.executable, "-P", "-m", "crowdrun.training.supervise", *order.to_arguments()]
+    return [sys.executable, "-P", "-m", "crowdrun.training.supervision.supervise", *order.to_arguments()]
 
 
 def python(code: str) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crowdrun.training.checkpoints.folder import FOLDER, newest
-from crowdrun.training.ending import FROM_OUTSIDE, GPU_OOM, REFUSED
 from crowdrun.training.job import Job
 from crowdrun.training.out_of_memory import smaller
 from crowdrun.training.planning.plan import Plan
-from crowdrun.training.runs import AttemptRecord
+from crowdrun.training.runs.records import AttemptRecord
+from crowdrun.training.supervision.ending import FROM_OUTSIDE, GPU_OOM, REFUSED
 
 #: Attempts in a row that were ended from outside and left no newer checkpoint.
 MOST_IN_VAIN = 3

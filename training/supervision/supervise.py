@@ -1,6 +1,6 @@
 """The process beside a job, one a node: starts the command, measures its whole tree, stops it at its limits.
 
-    python -m crowdrun.training.supervise --folder RUN/attempt-1 --limit-mb 800 -- python train.py
+    python -m crowdrun.training.supervision.supervise --folder RUN/attempt-1 --limit-mb 800 -- python train.py
 
 It is the same on this machine and inside a Slurm job, needs neither torch nor the scheduler, and leaves no process
 behind: not when the command ends, not when it is itself told to stop, and not when its own parent is killed.
@@ -22,16 +22,16 @@ from typing import IO
 
 import psutil
 
-from crowdrun.training import ending, order
-from crowdrun.training.cgroup import cgroup_memory
-from crowdrun.training.gpus import GpuMonitor
 from crowdrun.training.hang import hung
 from crowdrun.training.heartbeat import read_beats
-from crowdrun.training.measure import Sample, largest_child_mb, sample
-from crowdrun.training.order import NodeReport, Order
-from crowdrun.training.output import Tee
-from crowdrun.training.processes import adopt_orphans, kill_descendants
 from crowdrun.training.rank_files import STOPPED_FILE
+from crowdrun.training.supervision import ending, order
+from crowdrun.training.supervision.cgroup import cgroup_memory
+from crowdrun.training.supervision.gpus import GpuMonitor
+from crowdrun.training.supervision.measure import Sample, largest_child_mb, sample
+from crowdrun.training.supervision.order import NodeReport, Order
+from crowdrun.training.supervision.output import Tee
+from crowdrun.training.supervision.processes import adopt_orphans, kill_descendants
 
 #: From the request to stop until the kill. torchrun passes the request on to its ranks.
 GRACE_S = 30.0

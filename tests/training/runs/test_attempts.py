@@ -15,13 +15,13 @@ import pytest
 
 from crowdrun.data.errors import ConfigError, LaunchError
 from crowdrun.data.job import JobOutcome, JobRequest, Recommendation, TargetPrediction
-from crowdrun.training.attempts import first_attempt, plan_run, run_job
 from crowdrun.training.job import Job, Resources, command_job
-from crowdrun.training.job_file import read_job
 from crowdrun.training.launch.base import Attempt, Ended, Launcher, Tick
 from crowdrun.training.launch.local import LocalLauncher
 from crowdrun.training.planning.plan import Machine
-from crowdrun.training.runs import RunRecord, under_way
+from crowdrun.training.runs.attempts import first_attempt, plan_run, run_job
+from crowdrun.training.runs.job_file import read_job
+from crowdrun.training.runs.records import RunRecord, under_way
 
 Kept = list[tuple[JobRequest, JobOutcome]]
 Gone = Callable[[Iterable[int]], None]
@@ -196,7 +196,9 @@ def test_a_run_that_is_told_to_stop_keeps_its_outcome_and_leaves_no_process(
 def test_a_supervisor_that_is_killed_leaves_its_samples_and_no_process(assert_gone: Gone, tmp_path: Path) -> None:
     def kill() -> None:
         for _ in range(200):
-            supervisors = [p for p in psutil.Process().children() if "crowdrun.training.supervise" in p.cmdline()]
+            supervisors = [
+                p for p in psutil.Process().children() if "crowdrun.training.supervision.supervise" in p.cmdline()
+            ]
             if supervisors and pid.exists() and pid.read_text():
                 time.sleep(0.5)
                 supervisors[0].kill()

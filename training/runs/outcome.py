@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from crowdrun.data.job import JobOutcome
-from crowdrun.training import order
-from crowdrun.training.order import NodeReport
 from crowdrun.training.rank_files import RESULT_FILE
+from crowdrun.training.supervision import order
+from crowdrun.training.supervision.order import NodeReport
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
