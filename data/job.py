@@ -100,6 +100,9 @@ class Evidence:
     newest_time: float
     #: How many of them needed more than this request asks for; None where it asks for nothing.
     above_request: int | None = None
+    #: Of GPUs: how many such jobs kept busy, and the GPU·h of a job that stood idle, means; None where none told it.
+    gpus_busy: float | None = None
+    idle_gpuh: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

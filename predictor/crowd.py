@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crowdrun.data.errors import ModelError, NotEnoughDataError
-from crowdrun.data.job import JobRequest, Recommendation, TargetPrediction
+from crowdrun.data.job import Evidence, JobRequest, Recommendation, TargetPrediction
 from crowdrun.data.queue_state import Queue
 from crowdrun.predictor.asked import Asked
 from crowdrun.predictor.ensemble import Ensemble, OfTarget, features_of
@@ -19,6 +19,7 @@ from crowdrun.predictor.explanation.evidence import evidence_of
 from crowdrun.predictor.explanation.sentences import sentences
 from crowdrun.predictor.features import Features
 from crowdrun.predictor.fitting import fit_executor
+from crowdrun.predictor.gpu_use import GpuUse, Used
 from crowdrun.predictor.items import run_time_log2
 from crowdrun.predictor.learning_log import LearningLog, in_end_order, numbers, worth_learning
 from crowdrun.predictor.persistence.target_file import load_target, save_target
@@ -50,6 +51,8 @@ class Crowd:
         self.summary = dict(summary)
         #: Target -> how good it was in its rehearsal (`evaluation/model_figures.py`).
         self.figures: dict[str, Any] = {}
+        #: What jobs kept busy of the GPUs that they held.
+        self.gpu_use = GpuUse()
         self.model_id: str | None = None
         self._ensembles = Ensemble.all_of(self.models)
 
@@ -103,6 +106,7 @@ class Crowd:
         }
         crowd = cls(models, abstained, summary)
         crowd.figures = judged
+        crowd.gpu_use = GpuUse.of_log(log.jobs)
         return crowd
 
     def recommend(self, request: JobRequest, risk: float = USUAL_RISK) -> Recommendation:
@@ -124,7 +128,7 @@ class Crowd:
         for start in range(0, len(parts), _TOGETHER):
             some = slice(start, start + _TOGETHER)
             for ensemble in self._ensembles:
-                _answer(ensemble, parts[some], risk, answers[some])
+                _answer(ensemble, parts[some], risk, answers[some], self.gpu_use)
         return [
             Recommendation(
                 request=part.request, risk=risk,
@@ -146,6 +150,8 @@ class Crowd:
 
     def observe_many(self, jobs: Sequence[Mapping[str, Any]]) -> None:
         """The same for jobs that ended meanwhile: none of them is predicted with what another of them teaches."""
+        for job in jobs:
+            self.gpu_use.observe_job(job)
         log = LearningLog.of(pd.DataFrame([dict(job) for job in jobs]))
         ended = in_end_order(log, np.flatnonzero(np.isfinite(log.end_time)))
         asked = {row: Asked(log.requests[row]) for row in ended.tolist()}
@@ -163,6 +169,7 @@ class Crowd:
             save_target(model, folder / name)
         content = {"targets": list(self.models), "abstained": self.abstained, "summary": self.summary}
         (folder / CROWD_FILE).write_text(json.dumps(content, indent=1), "utf-8")
+        self.gpu_use.save(folder)
         (folder / FIGURES_FILE).write_text(json.dumps(self.figures, allow_nan=False), "utf-8")
 
     @classmethod
@@ -176,6 +183,7 @@ class Crowd:
             content = json.loads((folder / CROWD_FILE).read_text("utf-8"))
             models = {name: load_target(folder / name) for name in content["targets"]}
             crowd = cls(models, content["abstained"], content["summary"])
+            crowd.gpu_use = GpuUse.load(folder)
             if (folder / FIGURES_FILE).exists():
                 crowd.figures = json.loads((folder / FIGURES_FILE).read_text("utf-8"))
             return crowd
@@ -192,7 +200,9 @@ class _Answer:
     abstained: dict[str, str] = field(default_factory=dict)
 
 
-def _answer(ensemble: Ensemble, parts: Sequence[Asked], risk: float, answers: Sequence[_Answer]) -> None:
+def _answer(
+    ensemble: Ensemble, parts: Sequence[Asked], risk: float, answers: Sequence[_Answer], gpu_use: GpuUse
+) -> None:
     """Put what the targets of the ensemble say into the answers."""
     said = ensemble.ask(parts)
     told = list(said.figures(risk))
@@ -200,7 +210,10 @@ def _answer(ensemble: Ensemble, parts: Sequence[Asked], risk: float, answers: Se
         target = model.target
         of_target = told[place * len(parts) : (place + 1) * len(parts)]
         for part, answer, figures in zip(parts, answers, of_target, strict=True):
-            evidence = evidence_of(target, model.history.closest(part.keys), figures.asked)
+            closest = model.history.closest(part.keys)
+            evidence = evidence_of(target, closest, figures.asked)
+            if evidence and closest and target.whole:
+                evidence = _with_use(evidence, gpu_use.of(part.keys[closest[0]]))
             if evidence is None:
                 who = f"user {part.request.user}" if part.request.user else "this user"
                 answer.abstained[target.name] = f"no ended job of {who} or the same group; keep your own request"
@@ -209,6 +222,10 @@ def _answer(ensemble: Ensemble, parts: Sequence[Asked], risk: float, answers: Se
             answer.reasons[target.name] = sentences(target, prediction, risk)
             if target.is_wait and part.queue is None:
                 answer.reasons[target.name].append(QUEUE_UNSEEN)
+
+
+def _with_use(evidence: Evidence, used: Used | None) -> Evidence:
+    return replace(evidence, gpus_busy=used.busy, idle_gpuh=used.idle_gpuh) if used else evidence
 
 
 def _learn(model: TargetModel, log: LearningLog, asked: Mapping[int, Asked], said: OfTarget) -> None:

@@ -25,6 +25,8 @@ class EvidenceAnswer(BaseModel):
     highest: float
     newest_time: float = Field(description="end of the newest, UTC epoch seconds")
     above_request: int | None = Field(description="how many needed more than this request asks for")
+    gpus_busy: float | None = Field(default=None, description="of GPUs: how many such jobs kept busy, on average")
+    idle_gpuh: float | None = Field(default=None, description="GPU·h that stood idle in such a job, on average")
 
 
 class MemberAnswer(BaseModel):

@@ -20,6 +20,8 @@ def sentences(target: Target, prediction: TargetPrediction, risk: float) -> list
         said.append(_wait(target, prediction))
     elif not target.whole:
         said += _sizes(target, prediction, risk)
+    elif prediction.evidence and prediction.evidence.gpus_busy is not None:
+        said.append(_busy(prediction.evidence))
     return [f"{NOUNS[target.name]}: {sentence}" for sentence in said]
 
 
@@ -32,6 +34,14 @@ def _evidence(target: Target, evidence: Evidence) -> str:
     if (highest := size(target, evidence.highest)) != lowest:
         span = f"{lowest} to {highest} (median {size(target, evidence.median)})"
     return f"{jobs} {VERBS[target.name]} {span}{'' if target.whole else _above(evidence)}."
+
+
+def _busy(evidence: Evidence) -> str:
+    """Said, and not more: whether a job would run on fewer is the user's to know."""
+    idle = evidence.idle_gpuh or 0.0
+    return (
+        f"of what they held {evidence.gpus_busy:.1f} were busy on average; {idle:.1f} GPU·h of such a job stood idle."
+    )
 
 
 def _wait(target: Target, prediction: TargetPrediction) -> str:

@@ -24,6 +24,8 @@ FORMS = {
     "evidence": rf"(?P<jobs>\d+) ended jobs? with the (?P<shared>[^;]+?) (?:used|ran for|held) (?P<lowest>{SIZE}|\d+)"
     rf"(?: to (?P<highest>{SIZE}|\d+) \(median (?P<median>{SIZE}|\d+)\))?"
     r"(?:; (?:(?P<above>\d+) of them|(?P<all>all of them|it)) needed more than you ask for)?\.",
+    "busy": r"of what they held (?P<busy>[\d.]+) were busy on average; "
+    r"(?P<idle>[\d.]+) GPU·h of such a job stood idle\.",
     "enough": rf"(?P<safe>{SIZE}) is enough with a risk of (?P<safe_risk>{RISK})"
     rf"(?: and wastes least|; (?P<lean>{SIZE}) wastes least, risk (?P<lean_risk>{RISK}))\.",
     "request": rf"your (?P<asked>{SIZE}): risk (?P<asked_risk>{RISK})"
@@ -86,6 +88,8 @@ def assert_true(sentence: str, answer: dict[str, Any]) -> str:
         assert given.pop("shared") == said["evidence"]["shared"]
         if given.pop("all", None):
             assert said["evidence"]["above_request"] == said["evidence"]["jobs"]
+    if form == "busy":
+        known |= {"busy": said["evidence"]["gpus_busy"], "idle": said["evidence"]["idle_gpuh"]}
     if "times" in given:
         known["times"] = asked / said["quantiles"]["0.5"]
     if "point" in given:
@@ -163,7 +167,8 @@ def test_every_number_in_every_sentence_stands_in_the_json(
         for sentence in sentences:
             form = assert_true(sentence, answer)
             seen[form] = seen.get(form, 0) + 1
-    assert seen.keys() == FORMS.keys()
+    # The shipped log does not tell how busy GPUs were; `test_gpu_use.py` has jobs that do.
+    assert seen.keys() == FORMS.keys() - {"busy"}
     assert sum(seen.values()) > 1000
 
 
