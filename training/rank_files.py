@@ -4,6 +4,9 @@
 SPEC_FILE = "task.json"
 #: A line of JSON an epoch, from rank 0.
 PROGRESS_FILE = "progress.jsonl"
+#: A line of JSON an epoch and rank, from each: its own samples, loss, memory and bytes sent; a line when it begins and
+#: one when it ends.
+RANK_LOG = "rank-{rank}.jsonl"
 #: A sentence: where the samples come from, from rank 0, where the data set has a `source`.
 DATA_FILE = "data.txt"
 #: Losses, scores, parameters and the memory of each rank, from rank 0, written last and whole.

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from crowdrun.training.checkpoints.random_numbers import seed
 from crowdrun.training.checkpoints.stop import StoppedError, StopRequest
 from crowdrun.training.heartbeat import Heartbeat
 from crowdrun.training.out_of_memory import is_out_of_memory, tell
-from crowdrun.training.rank_files import DATA_FILE, PROGRESS_FILE, RESULT_FILE, STOP_FILE, STOPPED_FILE
+from crowdrun.training.rank_files import DATA_FILE, PROGRESS_FILE, RANK_LOG, RESULT_FILE, STOP_FILE, STOPPED_FILE
 from crowdrun.training.ranks import Ranks, meet
 from crowdrun.training.scalars import Scalars
 from crowdrun.training.stragglers import stragglers
@@ -126,8 +126,10 @@ def _train(
     scalars = Scalars(folder.parent if folder and ranks.first else None)
     sent_before, begun, own_before = sent_bytes(), time.perf_counter(), heart.own_s if heart else 0.0
     try:
+        _log(folder, ranks, event="begin", step=trainer.position.step, device=str(ranks.device))
         _train_epochs(trainer, keeper, train_set, folder, scalars)
     except StoppedError as stopped:
+        _log(folder, ranks, event="stopped", step=trainer.position.step, reason=str(stopped))
         scalars.close()
         trainer.strategy.close()
         _tell_stopped(ranks, folder, str(stopped), trainer.position.step)
@@ -138,6 +140,7 @@ def _train(
     scalars.add(trainer.position.step, {f"test/{name}": value for name, value in scores.items()})
     scalars.close()
     trainer.strategy.close()
+    _log(folder, ranks, event="end", step=trainer.position.step, held_mb=_held_mb(ranks))
     told = {**_footprint(ranks), "sent_mb": round(sent / 2**20, 3), **own, **trainer.strategy.report()}
     every = ranks.gather(told)
     result = {
@@ -199,6 +202,12 @@ def _train_epochs(
 
     for epoch in range(trainer.position.epoch, epochs):
         seen, loss = trainer.train_epoch(samples, epoch=epoch, after_step=after_step)
+        own, ranks = trainer.position, trainer.setup.ranks
+        _log(
+            folder, ranks, event="epoch", epoch=epoch + 1, step=own.step, samples=own.samples,
+            loss=own.loss_sum / own.samples if own.samples else None, held_mb=_held_mb(ranks),
+            sent_mb=round(sent_bytes() / 2**20, 3),
+        )  # fmt: skip
         line = trainer.end_epoch(samples=seen, loss=loss)
         figures = {"loss": loss, "samples_per_s": line["samples_per_s"], "held_mb": _held_mb(trainer.setup.ranks)}
         scalars.add(trainer.position.step, {f"epoch/{name}": value for name, value in figures.items()})
@@ -259,6 +268,14 @@ def _tell(ranks: Ranks, folder: Path | None, line: dict[str, Any]) -> None:
     if folder:
         with (folder / PROGRESS_FILE).open("a") as stream:
             stream.write(json.dumps(line) + "\n")
+
+
+def _log(folder: Path | None, ranks: Ranks, **line: Any) -> None:
+    """A line in this rank's own log; a full disk costs the line, not the training."""
+    if folder:
+        told = {"time": round(time.time(), 3), "rank": ranks.rank, **line}
+        with suppress(OSError), (folder / RANK_LOG.format(rank=ranks.rank)).open("a") as stream:
+            stream.write(json.dumps(told) + "\n")
 
 
 def _footprint(ranks: Ranks) -> dict[str, Any]:

@@ -65,6 +65,15 @@ def test_two_ranks_learn_the_digits_to_over_97_percent(tmp_path: Path) -> None:
     assert result["scores"]["accuracy"] > 0.97  # type: ignore[index]
     assert len(result["ranks"]) == 2  # type: ignore[arg-type]
     assert result["outcome"].state == "COMPLETED"  # type: ignore[attr-defined]
+    [run] = (tmp_path / "runs").iterdir()
+    logs = [
+        [json.loads(line) for line in (run / "attempt-1" / f"rank-{rank}.jsonl").read_text().splitlines()]
+        for rank in (0, 1)
+    ]
+    for log in logs:
+        assert [line["event"] for line in log] == ["begin", *["epoch"] * 20, "end"]
+    # Each rank tells of its own samples: together they are those of the set.
+    assert {one["samples"] + other["samples"] for one, other in zip(*logs, strict=True) if "samples" in one} == {1437}
 
 
 @pytest.fixture
