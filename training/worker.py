@@ -9,13 +9,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch.distributed.elastic.multiprocessing.errors import record
 from torch.utils.data import Dataset
 
@@ -27,9 +26,9 @@ from crowdrun.training.checkpoints.random_numbers import seed
 from crowdrun.training.checkpoints.stop import StoppedError, StopRequest
 from crowdrun.training.heartbeat import Heartbeat
 from crowdrun.training.out_of_memory import is_out_of_memory, tell
-from crowdrun.training.rank_files import DATA_FILE, PROGRESS_FILE, RANK_LOG, RESULT_FILE, STOP_FILE, STOPPED_FILE
+from crowdrun.training.rank_files import RESULT_FILE, STOP_FILE, STOPPED_FILE
+from crowdrun.training.rank_report import RankReport, footprint, progress
 from crowdrun.training.ranks import Ranks, meet
-from crowdrun.training.scalars import Scalars
 from crowdrun.training.stragglers import stragglers
 from crowdrun.training.strategies.settings import StrategySpec, strategy_spec
 from crowdrun.training.task_loader import load_task
@@ -113,8 +112,9 @@ def _train(
     seed(options.seed, ranks.rank)
     train_set, test_set = task.data("train", options), task.data("test", options)
     source = getattr(train_set, "source", None)
+    report = RankReport(ranks, folder)
     if source:
-        _tell_source(ranks, folder, source)
+        report.source(source)
     if folder and checkpoint:
         about = {"target": target, "options": asdict(options), "strategy": spec.to_table()}
         trainer, keeper = _kept(task, options, ranks, spec, folder, checkpoint, about, train_set)
@@ -122,26 +122,21 @@ def _train(
         trainer, keeper = Trainer(task, options, ranks, spec), None
     if heart:
         trainer.got_on = heart.stepped
-        heart.progress = partial(_progress, trainer, steps=-(-len(train_set) // options.batch_size))  # type: ignore[arg-type]
-    scalars = Scalars(folder.parent if folder and ranks.first else None)
+        heart.progress = partial(progress, trainer, steps=-(-len(train_set) // options.batch_size))  # type: ignore[arg-type]
     sent_before, begun, own_before = sent_bytes(), time.perf_counter(), heart.own_s if heart else 0.0
     try:
-        _log(folder, ranks, event="begin", step=trainer.position.step, device=str(ranks.device))
-        _train_epochs(trainer, keeper, train_set, folder, scalars)
+        report.begin(trainer)
+        _train_epochs(trainer, keeper, train_set, report)
     except StoppedError as stopped:
-        _log(folder, ranks, event="stopped", step=trainer.position.step, reason=str(stopped))
-        scalars.close()
         trainer.strategy.close()
-        _tell_stopped(ranks, folder, str(stopped), trainer.position.step)
+        report.stopped(trainer, str(stopped))
         return None
     trained_s, sent = time.perf_counter() - begun, sent_bytes() - sent_before
     own = {"own_s": round(heart.own_s - own_before, 1)} if heart else {}
     scores, parameters = trainer.evaluate(test_set)
-    scalars.add(trainer.position.step, {f"test/{name}": value for name, value in scores.items()})
-    scalars.close()
     trainer.strategy.close()
-    _log(folder, ranks, event="end", step=trainer.position.step, held_mb=_held_mb(ranks))
-    told = {**_footprint(ranks), "sent_mb": round(sent / 2**20, 3), **own, **trainer.strategy.report()}
+    report.end(trainer, scores)
+    told = {**footprint(ranks), "sent_mb": round(sent / 2**20, 3), **own, **trainer.strategy.report()}
     every = ranks.gather(told)
     result = {
         "target": target,
@@ -187,31 +182,15 @@ def _kept(
     return trainer, keeper
 
 
-def _train_epochs(
-    trainer: Trainer, keeper: "Keeper | None", samples: Dataset[Any], folder: Path | None, scalars: Scalars
-) -> None:
-    epochs = trainer.setup.options.epochs
-
+def _train_epochs(trainer: Trainer, keeper: "Keeper | None", samples: Dataset[Any], report: RankReport) -> None:
     def after_step() -> None:
-        position, rate = trainer.position, trainer.strategy.optimizer.param_groups[0]["lr"]
-        if position.samples:
-            mean = position.loss_sum / position.samples
-            scalars.now_and_then(position.step, {"train/mean_loss_of_the_epoch": mean, "train/learning_rate": rate})
+        report.step(trainer)
         if keeper:
             keeper.after_step()
 
-    for epoch in range(trainer.position.epoch, epochs):
+    for epoch in range(trainer.position.epoch, trainer.setup.options.epochs):
         seen, loss = trainer.train_epoch(samples, epoch=epoch, after_step=after_step)
-        own, ranks = trainer.position, trainer.setup.ranks
-        _log(
-            folder, ranks, event="epoch", epoch=epoch + 1, step=own.step, samples=own.samples,
-            loss=own.loss_sum / own.samples if own.samples else None, held_mb=_held_mb(ranks),
-            sent_mb=round(sent_bytes() / 2**20, 3),
-        )  # fmt: skip
-        line = trainer.end_epoch(samples=seen, loss=loss)
-        figures = {"loss": loss, "samples_per_s": line["samples_per_s"], "held_mb": _held_mb(trainer.setup.ranks)}
-        scalars.add(trainer.position.step, {f"epoch/{name}": value for name, value in figures.items()})
-        _tell(trainer.setup.ranks, folder, {**line, "epochs": epochs})
+        report.epoch(trainer, samples=seen, loss=loss)
         if keeper:
             keeper.after_epoch()
     if keeper:
@@ -224,67 +203,6 @@ def alone(target: str, options: TrainingOptions | None = None) -> None:
         str(Path(target).absolute()), options or TrainingOptions(), StrategySpec(), folder=None, work_dir=Path.cwd()
     )
     print(json.dumps((result or {})["scores"]))
-
-
-def _progress(trainer: Trainer, *, steps: int) -> dict[str, float]:
-    """How far this rank is, and what it holds, for who looks on."""
-    position, options, ranks = trainer.position, trainer.setup.options, trainer.setup.ranks
-    told = {
-        "epoch": position.epoch,
-        "epochs": options.epochs,
-        "step_in_epoch": position.step_in_epoch,
-        "steps_in_epoch": steps,
-        "batch_size": options.batch_size,
-        "held_mb": _held_mb(ranks),
-    }
-    return told | ({"loss": position.loss_sum / position.samples} if position.samples else {})
-
-
-def _held_mb(ranks: Ranks) -> float:
-    """High-water mark of what the rank's forecast speaks of, MB: its GPU's memory, or its host memory."""
-    if ranks.device.type == "cuda":
-        return round(torch.cuda.max_memory_reserved() / 2**20, 1)
-    return round(ranks.peak_rss_mb(), 1)
-
-
-def _tell_source(ranks: Ranks, folder: Path | None, source: str) -> None:
-    if not ranks.first:
-        return
-    print(f"data: {source}", flush=True)
-    if folder:
-        write_atomically(folder / DATA_FILE, source.encode())
-
-
-def _tell_stopped(ranks: Ranks, folder: Path | None, reason: str, step: int) -> None:
-    if ranks.first and folder:
-        print(f"told to stop ({reason}): saved at step {step}", flush=True)
-        write_atomically(folder / STOPPED_FILE, json.dumps({"reason": reason, "step": step}).encode())
-
-
-def _tell(ranks: Ranks, folder: Path | None, line: dict[str, Any]) -> None:
-    if not ranks.first:
-        return
-    print(" ".join(f"{name}={value:g}" for name, value in line.items()), flush=True)
-    if folder:
-        with (folder / PROGRESS_FILE).open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
-
-
-def _log(folder: Path | None, ranks: Ranks, **line: Any) -> None:
-    """A line in this rank's own log; a full disk costs the line, not the training."""
-    if folder:
-        told = {"time": round(time.time(), 3), "rank": ranks.rank, **line}
-        with suppress(OSError), (folder / RANK_LOG.format(rank=ranks.rank)).open("a") as stream:
-            stream.write(json.dumps(told) + "\n")
-
-
-def _footprint(ranks: Ranks) -> dict[str, Any]:
-    """High-water marks of this rank, MB."""
-    cuda = ranks.device.type == "cuda"
-    return {
-        "peak_mem_mb": round(ranks.peak_rss_mb(), 1),
-        "peak_gpu_mem_mb": round(torch.cuda.max_memory_reserved() / 2**20, 1) if cuda else None,
-    }
 
 
 if __name__ == "__main__":
