@@ -1,16 +1,14 @@
 """`crowdrun bench gpu-memory`: forecasts of GPU memory beside what a card measured, here or elsewhere."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from crowdrun.api.json_file import write_json
 from crowdrun.api.options import settings_options
 from crowdrun.api.progress import progress_bar
-from crowdrun.data.durable import write_atomically
-from crowdrun.data.errors import OutputError
 from crowdrun.data.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,7 +73,7 @@ def _timm(steps: "TimmSteps", save: Path | None, risk: float, json_file: Path | 
     with progress_bar("bench") as progress:
         found = bench_timm(steps, risk, progress)
     if json_file:
-        _write(json_file, found, "--json")
+        write_json(json_file, found)
     if save:
         correction_of(steps).save(save)
     click.echo(
@@ -101,7 +99,7 @@ def _gpumemnet(file: Path, risk: float, json_file: Path | None) -> None:
     with progress_bar("bench") as progress:
         found = bench_gpumemnet(file, risk, progress)
     if json_file:
-        _write(json_file, found, "--json")
+        write_json(json_file, found)
     click.echo(f"{found['rows']} runs that ended, {found['out_of_memory']} that ran out of memory")
     for split, figures in found["splits"].items():
         bins = ", ".join(f"{size} {value:.1%}" for size, value in figures["bins"].items())
@@ -126,16 +124,8 @@ def _card(out: Path) -> int:
     found = card.figures(measured, name)
     found["fit_right"] = card.fit_or_not(measured, card.learn(measured, name))
     file = out / f"gpu-memory-{name.lower().replace(' ', '-')}.json"
-    _write(file, found, "--out")
+    write_json(file, found, option="--out")
     for level, value in found["median_error"].items():
         click.echo(f"{level}: median error {value:.1%}, largest {found['largest_error'][level]:.1%}")
     click.echo(f"written to {file}")
     return 0
-
-
-def _write(file: Path, found: Mapping[str, Any], option: str) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file.absolute(), (json.dumps(found, indent=2) + "\n").encode())
-    except OSError as error:
-        raise OutputError(f"cannot write {file}: {error.strerror}; give {option} another place") from error

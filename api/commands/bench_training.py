@@ -1,14 +1,12 @@
 """`crowdrun bench compare`, `batch`, `scaling`, `accuracy` and `depth`: ways of training, measured on this machine."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 
+from crowdrun.api.json_file import write_json
 from crowdrun.api.progress import progress_bar
 from crowdrun.api.runs.task_options import task_options
 from crowdrun.api.runs.training_bench import (
@@ -22,8 +20,6 @@ from crowdrun.api.runs.training_bench import (
     show_depth,
     show_scaling,
 )
-from crowdrun.data.durable import write_atomically
-from crowdrun.data.errors import OutputError
 from crowdrun.data.task import TrainingOptions
 from crowdrun.training.bench import compare as comparison
 from crowdrun.training.bench.accuracy import to_target
@@ -75,7 +71,8 @@ def compare(
     show_comparison(figures, Console(highlight=False))
     if plot:
         plot_comparison(figures, plot)
-    _write(json_file, {"model": model, "ranks": ranks, "steps": steps, "batch_size": batch_size, **figures})
+    if json_file:
+        write_json(json_file, {"model": model, "ranks": ranks, "steps": steps, "batch_size": batch_size, **figures})
 
 
 @click.command()
@@ -93,7 +90,8 @@ def batch(model: str, steps: int, largest: int, plot: Path | None, json_file: Pa
     show_batches(figures, Console(highlight=False))
     if plot:
         plot_batches(figures, plot)
-    _write(json_file, {"model": model, "steps": steps, **figures})
+    if json_file:
+        write_json(json_file, {"model": model, "steps": steps, **figures})
 
 
 @click.command()
@@ -112,7 +110,8 @@ def scaling(ranks: int, model: str, steps: int, batch_size: int, plot: Path | No
     show_scaling(figures, Console(highlight=False))
     if plot:
         plot_scaling(figures, plot)
-    _write(json_file, {"model": model, "steps": steps, **figures})
+    if json_file:
+        write_json(json_file, {"model": model, "steps": steps, **figures})
 
 
 @click.command()
@@ -150,7 +149,8 @@ def accuracy(
     show_accuracy(figures, Console(highlight=False))
     if plot:
         plot_accuracy(figures, plot)
-    _write(json_file, {"model": model, **figures})
+    if json_file:
+        write_json(json_file, {"model": model, **figures})
 
 
 @click.command()
@@ -165,7 +165,8 @@ def depth(layers: int, stages: int, steps: int, json_file: Path | None) -> None:
     with progress_bar("depth") as progress:
         figures = measured_depth(layers, stages=stages, steps=steps, progress=progress)
     show_depth(figures, Console(highlight=False))
-    _write(json_file, figures)
+    if json_file:
+        write_json(json_file, figures)
 
 
 def _measurement(model: str, *, ranks: int, steps: int, batch_size: int, compare: bool) -> Measurement:
@@ -181,12 +182,3 @@ def _measurement(model: str, *, ranks: int, steps: int, batch_size: int, compare
         warm_up=3,
         compare=compare,
     )
-
-
-def _write(file: Path | None, figures: Mapping[str, Any]) -> None:
-    if file is None:
-        return
-    try:
-        write_atomically(file.absolute(), json.dumps(figures, indent=1).encode())
-    except OSError as error:
-        raise OutputError(f"cannot write the figures to {file}: {error.strerror}") from error

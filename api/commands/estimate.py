@@ -11,11 +11,11 @@ from crowdrun.api.forecasts.forecast_plot import plot_forecast
 from crowdrun.api.forecasts.forecast_report import show_fit, show_forecast
 from crowdrun.api.forecasts.forecasting import ask_description, ask_task
 from crowdrun.api.forecasts.known_networks import known_network
+from crowdrun.api.json_file import write_json
 from crowdrun.api.options import settings_options
 from crowdrun.api.runs.task_options import task_options
 from crowdrun.data.description.model import ModelDescription, described
-from crowdrun.data.durable import write_atomically
-from crowdrun.data.errors import ConfigError, DescriptionError, OutputError
+from crowdrun.data.errors import ConfigError, DescriptionError
 from crowdrun.data.forecast import DEVICES, STRATEGIES, ForecastSettings
 from crowdrun.data.settings import Settings
 from crowdrun.data.task import PRECISIONS, TrainingOptions
@@ -114,7 +114,7 @@ def command(
     if plot:
         plot_forecast(said, plot)
     if json_file:
-        _write(json_file, json.dumps(record, indent=2) + "\n")
+        write_json(json_file, record)
     if str(json_file) != "-":
         show_forecast(said, depth=depth)
         if fitted:
@@ -159,13 +159,3 @@ def _size(text: str) -> float:
         return memory_mb(text, bare="M")
     except ValueError as error:
         raise ConfigError(f"--fit: {error}") from error
-
-
-def _write(file: Path, text: str) -> None:
-    if str(file) == "-":
-        click.echo(text, nl=False)
-        return
-    try:
-        write_atomically(file.absolute(), text.encode())
-    except OSError as error:
-        raise OutputError(f"cannot write {file}: {error.strerror}; give --json another place") from error

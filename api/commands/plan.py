@@ -1,7 +1,7 @@
 """`crowdrun plan`: what a run would be given, and why; nothing is started."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,11 @@ import click
 from rich.console import Console
 
 from crowdrun.api.forecasts.forecaster import forecasting
+from crowdrun.api.json_file import write_json
 from crowdrun.api.options import settings_options
 from crowdrun.api.runs.run_report import show_plan, show_planned
 from crowdrun.api.runs.running import job_of, job_options, named, recommender
-from crowdrun.data.durable import write_atomically
-from crowdrun.data.errors import ConfigError, OutputError
+from crowdrun.data.errors import ConfigError
 from crowdrun.data.settings import Settings
 from crowdrun.training.job import Job
 from crowdrun.training.launch.registry import LAUNCHERS
@@ -76,7 +76,7 @@ def command(
     if dry_run:
         click.echo(launcher.text(first_attempt(asked, record)), nl=False)
     if json_file:
-        _write(json_file, record.to_json() + "\n")
+        write_json(json_file, asdict(record))
 
 
 def _described(machine: Machine, job: Job, each: int | None, nodes: int, topology: Path | None) -> Machine:
@@ -89,13 +89,3 @@ def _described(machine: Machine, job: Job, each: int | None, nodes: int, topolog
         raise ConfigError(f"--gpus is {each}, but {topology} shows {linked.count}")
     node = replace(linked, card_mb=job.resources.card_mb)
     return replace(machine, nodes=(node,) * nodes, gpus=linked.count * nodes)
-
-
-def _write(file: Path, text: str) -> None:
-    if str(file) == "-":
-        click.echo(text, nl=False)
-        return
-    try:
-        write_atomically(file.absolute(), text.encode())
-    except OSError as error:
-        raise OutputError(f"cannot write {file}: {error.strerror}; name another with --json") from error
