@@ -56,8 +56,10 @@ def command(
     """
     elsewhere = node_count is not None or topology is not None or (bool(told["gpus"]) and told["card"] is not None)
     each = told["gpus"]
-    if node_count and each:
-        told["gpus"] = node_count * each
+    if topology and each is None:
+        each = _linked(topology).count or None
+    if elsewhere and each:
+        told["gpus"] = (node_count or 1) * each
     asked = job_of(named(job), told)
     launcher = LAUNCHERS[place]()
     if elsewhere:
@@ -79,9 +81,13 @@ def command(
         write_json(json_file, asdict(record))
 
 
+def _linked(topology: Path) -> NodeCards:
+    return parse_links(topology.read_text("utf-8", "replace"))
+
+
 def _described(machine: Machine, job: Job, each: int | None, nodes: int, topology: Path | None) -> Machine:
     """The machine that the options describe, in place of the cards that are there."""
-    linked = parse_links(topology.read_text("utf-8", "replace")) if topology else NodeCards(count=each or 0)
+    linked = _linked(topology) if topology else NodeCards(count=each or 0)
     if not linked.count:
         wrong = f"{topology} is not what `nvidia-smi topo --matrix` prints"
         raise ConfigError(wrong if topology else "--nodes is of how many nodes; say with --gpus what each has")

@@ -16,6 +16,7 @@ from crowdrun.data.settings import Settings
 from crowdrun.training.job import Job, TaskSpec
 from crowdrun.training.planning.corrections import corrections
 from crowdrun.training.planning.forecaster import Forecaster
+from crowdrun.training.planning.layout import uses_cards
 from crowdrun.training.planning.plan import Machine, Plan
 from crowdrun.training.runs.attempts import Forecasting
 
@@ -31,7 +32,7 @@ def forecasting(settings: Settings, *, always: bool, say: Callable[[str], None])
     """
 
     def make(job: Job, plan: Plan, machine: Machine) -> AbstractContextManager[Forecaster | None]:
-        wanted = always or plan.mem_mb is None or (bool(machine.nodes) and plan.gpus != 0)
+        wanted = always or plan.mem_mb is None or uses_cards(plan, machine)
         return _forecaster(settings, job, machine, say) if wanted and job.task else _nothing()
 
     return make

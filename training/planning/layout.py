@@ -20,7 +20,7 @@ def with_layout(plan: Plan, job: Job, machine: Machine, forecaster: Forecaster |
     """The plan of a task with its split and placement; that of a command as it is."""
     if job.task is None:
         return plan
-    if _on_gpus(plan, machine):
+    if uses_cards(plan, machine):
         return _placed(_on_cards(plan, job, job.task, machine, forecaster), job, job.task, machine)
     return _on_cpus(plan, job, job.task, machine, forecaster)
 
@@ -47,8 +47,10 @@ def planned_job(job: Job, plan: Plan) -> Job:
     )
 
 
-def _on_gpus(plan: Plan, machine: Machine) -> bool:
-    return bool(machine.nodes) and plan.gpus != 0
+def uses_cards(plan: Plan, machine: Machine) -> bool:
+    """Whether the ranks of a task get GPUs: of a scheduler those that are asked for, of this machine those that are
+    there, unless it is told not to."""
+    return bool(machine.nodes) and (bool(plan.gpus) if machine.scheduled else plan.gpus != 0)
 
 
 def _on_cards(plan: Plan, job: Job, task: TaskSpec, machine: Machine, forecaster: Forecaster | None) -> Plan:
@@ -92,8 +94,9 @@ def _placed(plan: Plan, job: Job, task: TaskSpec, machine: Machine) -> Plan:
     ranks = plan.split.world_size if plan.split else plan.gpus or job.ranks
     strategy = plan.split.strategy if plan.split else task.strategy.name
     how, why = chosen(job.resources.placement, strategy)
-    nodes = machine.nodes
-    found = place(nodes, ranks, how, why)
+    # More than one node is a person's own choice; one is what a job has that says nothing.
+    exactly = job.resources.nodes if job.resources.nodes > 1 else None
+    found = place(machine.nodes, ranks, how, why, exactly=exactly)
     if found is None:
         return _because(
             plan, f"placement: there are not {ranks} free GPUs in equal parts of nodes; left to the machine"

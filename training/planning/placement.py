@@ -52,7 +52,9 @@ def chosen(how: str, strategy: str) -> tuple[str, str]:
     return "pack", f"the ranks of {strategy} meet at every step, over the fastest links"
 
 
-def place(nodes: Sequence[NodeCards], ranks: int, how: str, why: str = "as asked for") -> Placement | None:
+def place(
+    nodes: Sequence[NodeCards], ranks: int, how: str, why: str = "as asked for", *, exactly: int | None = None
+) -> Placement | None:
     """Where so many ranks go, one a card; None where there are not that many free cards, evenly over nodes.
 
     Args:
@@ -60,8 +62,11 @@ def place(nodes: Sequence[NodeCards], ranks: int, how: str, why: str = "as asked
         ranks: 1 or more.
         how: pack or spread.
         why: for the reason.
+        exactly: so many nodes, whatever `how` would take.
     """
-    counts = range(1, len(nodes) + 1) if how == "pack" else range(len(nodes), 0, -1)
+    counts: Sequence[int] = range(1, len(nodes) + 1) if how == "pack" else range(len(nodes), 0, -1)
+    if exactly is not None:
+        counts = [exactly]
     for count in counts:
         each, left = divmod(ranks, count)
         fitting = [node for node in nodes if len(node.usable) >= each]

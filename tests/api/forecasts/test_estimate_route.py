@@ -167,7 +167,9 @@ def test_only_some_wait_at_once(traced: Estimates, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_trace_takes_only_so_much_memory() -> None:
-    script = "from crowdrun.api import estimate_worker as worker; worker.MEMORY_BYTES = 40 << 20; worker.main()"
+    script = (
+        "from crowdrun.api.forecasts import estimate_worker as worker; worker.MEMORY_BYTES = 40 << 20; worker.main()"
+    )
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None

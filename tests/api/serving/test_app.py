@@ -69,7 +69,7 @@ def test_the_openapi_document_describes_every_field_and_has_examples(service: ht
     assert set(document["paths"]) == {
         "/v1/predict", "/v1/advice", "/v1/estimate", "/v1/jobs", "/v1/jobs/{job_id}", "/v1/model", "/v1/models",
         "/v1/models/{model_id}/activate", "/v1/retrain", "/v1/retrain/{retraining_id}", "/v1/report/usage",
-        "/v1/report/model", "/healthz", "/readyz", "/metrics",
+        "/v1/report/model", "/v1/runs", "/v1/runs/{run_id}", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
     for path in ("/v1/predict", "/v1/estimate", "/v1/jobs"):
         assert document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]

@@ -106,6 +106,17 @@ def test_the_memory_of_a_card_that_nobody_knows_is_asked_for() -> None:
     assert known.split
 
 
+def test_a_scheduler_is_asked_for_no_gpus_that_nobody_asked_for_and_the_nodes_stay() -> None:
+    slurm = Machine(name="slurm", scheduled=True, nodes=(NODE, NODE), site="slurm")
+    job = job_of(ranks=2, resources=Resources(nodes=2))
+    plan = with_layout(plan_of(), job, slurm, FORECASTER)
+    made = planned_job(job, plan)
+    assert (plan.gpus, plan.placement, made.ranks, made.resources.nodes) == (None, None, 2, 2)
+    with_gpus = with_layout(plan_of(gpus=4), job_of(ranks=4, resources=Resources(gpus=4, nodes=2)), slurm, FORECASTER)
+    assert with_gpus.placement
+    assert with_gpus.placement.nodes == 2
+
+
 @pytest.mark.parametrize("machine", [CARDS, CPUS])
 def test_a_command_is_left_alone(machine: Machine) -> None:
     job, plan = command_job(["python", "x.py"], work_dir=Path("/w")), plan_of(gpus=2)

@@ -64,6 +64,13 @@ def test_ranks_are_in_equal_parts_on_few_or_many_nodes(ranks: int, how: str, eac
     assert found.nodes == len(each)
 
 
+def test_a_number_of_nodes_that_a_person_chose_is_kept() -> None:
+    found = place([NODE] * 4, 4, "pack", exactly=2)
+    assert found is not None
+    assert [len(cards) for cards in found.cards] == [2, 2]
+    assert place([NODE] * 4, 4, "pack", exactly=3) is None
+
+
 def test_more_than_there_are_cannot_be_placed() -> None:
     assert place([NODE, NODE], 9, "pack") is None
     assert place([], 1, "spread") is None
