@@ -175,12 +175,16 @@ class GradientStrategy(Strategy):
             largest=-(-share.together // self.reader.world_size),
             quiet=self.quiet,
         )
+        self.after_backward()
         self.optimizer.step()
         return loss
 
     def quiet(self) -> AbstractContextManager[None]:
         """Around all micro-batches but the last: gradients stay here where they can."""
         return nullcontext()
+
+    def after_backward(self) -> None:
+        """Before the optimiser's step, where the model does not take care of the others by itself."""
 
     def weight(self, share: Share) -> float:
         """The gradients are averaged as if each rank had the same share; where they differ, by one sample at most, each

@@ -22,7 +22,7 @@ from crowdrun.training.parts import samples_in
 from crowdrun.training.ranks import Ranks
 from crowdrun.training.strategies.balance import balanced, costs_s
 from crowdrun.training.strategies.base import Setup, Strategy, as_reader
-from crowdrun.training.strategies.flat import flattened_gradients
+from crowdrun.training.strategies.flat import sum_gradients
 from crowdrun.training.strategies.mesh import group_size, two_levels
 from crowdrun.training.strategies.micro_batches import StandIn, inputs_of, parts_of
 from crowdrun.training.strategies.schedules import CHUNKS, make_schedule
@@ -138,12 +138,7 @@ class Pipeline(Strategy):
         """Add up the gradients of the copies, each of which has weighed its own."""
         if self._reader.world_size == 1:
             return
-        total = flattened_gradients(self.model)
-        dist.all_reduce(total, group=self._copies)
-        start = 0
-        for parameter in self.model.parameters():
-            parameter.grad = total[start : start + parameter.numel()].view_as(parameter)
-            start += parameter.numel()
+        sum_gradients(self.model, self._copies)
 
 
 def _units(model: nn.Module) -> list[Unit]:

@@ -26,15 +26,17 @@ STRATEGIES: Mapping[str, tuple[str, str]] = {
     "pipeline": ("pipeline", "Pipeline"),
     "hybrid": ("pipeline", "Hybrid"),
 }
+#: The same for a strategy whose copies are divided otherwise than its row says: name and `inside` -> module and class.
+OTHERWISE: Mapping[tuple[str, str], tuple[str, str]] = {("hybrid", "tensor"): ("tensor", "TensorCopies")}
 
 
-def strategy_class(name: str) -> type[Strategy]:
+def strategy_class(spec: StrategySpec) -> type[Strategy]:
     """The class of a row.
 
-    >>> strategy_class("ddp").__name__
+    >>> strategy_class(StrategySpec(name="ddp")).__name__
     'Ddp'
     """
-    module, kind = STRATEGIES[name]
+    module, kind = OTHERWISE.get((spec.name, getattr(spec.settings, "inside", "")), STRATEGIES[spec.name])
     found: type[Strategy] = getattr(import_module(f"crowdrun.training.strategies.{module}"), kind)
     return found
 
@@ -49,4 +51,4 @@ def make_strategy(spec: StrategySpec, setup: Setup) -> Strategy:
         return Single(setup, spec.settings)
     if spec.name == "single":
         raise ConfigError(f"the strategy single has one rank, not {setup.ranks.world_size}; take ddp, or ranks = 1")
-    return strategy_class(spec.name)(setup, spec.settings)
+    return strategy_class(spec)(setup, spec.settings)

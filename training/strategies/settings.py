@@ -115,14 +115,24 @@ class PipelineSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class HybridSettings(PipelineSettings):
-    """Copies of a pipeline."""
+    """Copies of a model that several ranks train together."""
 
-    #: Ranks of one pipeline; None is the ranks of a node, or half of all where there is one node.
+    #: How these ranks divide a copy: pipeline (its layers) or tensor (its matrices).
+    inside: str = "pipeline"
+    #: Ranks of one copy, the one or the other; None is the ranks of a node, or half of all where there is one node.
     pipeline_ranks: int | None = None
+    tensor_ranks: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _one_of("inside", self.inside, ("pipeline", "tensor"))
         _whole("pipeline_ranks", self.pipeline_ranks, least=1)
+        _whole("tensor_ranks", self.tensor_ranks, least=1)
+        other = {"pipeline": "tensor_ranks", "tensor": "pipeline_ranks"}[self.inside]
+        if getattr(self, other) is not None:
+            raise ConfigError(
+                f"{other} is {getattr(self, other)}, but a copy is divided by {self.inside}; leave it out"
+            )
 
 
 #: Left to the plan: ddp, or fsdp where only shards fit.

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
 
 from crowdrun.data.errors import ConfigError
+from crowdrun.training.batches import Share
 from crowdrun.training.ranks import Ranks
 from crowdrun.training.strategies.base import GradientStrategy, Setup, as_reader
+from crowdrun.training.strategies.flat import sum_gradients
+from crowdrun.training.strategies.mesh import group_size, two_levels
 from crowdrun.training.strategies.whole_state import whole_state
 
 #: Between the two matrices of a pair each element must be treated by itself. Dropout is none of these: each rank
@@ -33,23 +35,42 @@ class TensorParallel(GradientStrategy):
                 "the strategy tensor found no two Linear layers with nothing but an activation between them; "
                 "define tensor_plan(model) in the task, or take another strategy"
             )
-        mesh = init_device_mesh(setup.ranks.device.type, (setup.ranks.world_size,))
-        self.replica = parallelize_module(self.replica, mesh, dict(plan))
+        self.mesh = two_levels(setup.ranks, inside=self.tensor_ranks())
+        self.replica = parallelize_module(self.replica, self.mesh["inside"], dict(plan))
         self.optimizer = setup.task.optimizer(self.replica, setup.options)
         for group in self.optimizer.param_groups:
             # Divided and whole parameters cannot go into one call for all.
             group["foreach"] = False
 
+    def tensor_ranks(self) -> int:
+        """Ranks that divide one copy."""
+        return self.setup.ranks.world_size
+
     @property
     def reader(self) -> Ranks:
-        return as_reader(self.setup.ranks, number=0, of=1)
+        return as_reader(self.setup.ranks, number=self.mesh.get_local_rank("across"), of=self.mesh["across"].size())
 
     @property
     def counts(self) -> bool:
-        return self.setup.ranks.first
+        return self.mesh.get_local_rank("inside") == 0
 
     def weights(self) -> dict[str, Tensor]:
         return whole_state(self.replica)
+
+
+class TensorCopies(TensorParallel):
+    """Copies of a model whose matrices are divided: across the nodes the data is divided, inside each the matrices."""
+
+    def tensor_ranks(self) -> int:
+        return group_size(self.settings.tensor_ranks, self.setup.ranks, "tensor_ranks")
+
+    def after_backward(self) -> None:
+        if self.mesh["across"].size() > 1:
+            sum_gradients(self.replica, self.mesh.get_group("across"))
+
+    def weight(self, share: Share) -> float:
+        """The gradients of the copies are added up."""
+        return share.samples / share.together
 
 
 def pairs_of(model: nn.Module) -> Mapping[str, ParallelStyle]:

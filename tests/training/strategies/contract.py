@@ -90,6 +90,7 @@ CASES = {
     "interleaved": Case(strategy={"name": "pipeline", "schedule": "interleaved"}, ranks=(2, 4)),
     "zero-bubble": Case(strategy={"name": "pipeline", "schedule": "zero-bubble"}, ranks=(2, 4)),
     "hybrid": Case(strategy={"name": "hybrid", "pipeline_ranks": 2}, ranks=(4,)),
+    "hybrid-tensor": Case(strategy={"name": "hybrid", "inside": "tensor", "tensor_ranks": 2}, ranks=(2, 4)),
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import torch
 
 from crowdrun.training.ranks import Ranks
 from crowdrun.training.strategies.registry import STRATEGIES, strategy_class
-from crowdrun.training.strategies.settings import SETTINGS
+from crowdrun.training.strategies.settings import SETTINGS, strategy_spec
 
 sys.path.insert(0, str(Path(__file__).parent))
 from contract import CASES, COMPARED, Case, go_on, train
@@ -41,7 +41,8 @@ BOUNDS = {
 
 
 def runs(exact: bool) -> list[tuple[str, int]]:
-    chosen = {name for name, case in CASES.items() if strategy_class(case.strategy["name"]).synchronous} | ALSO_EXACT
+    exactly = {name for name, case in CASES.items() if strategy_class(strategy_spec(case.strategy)).synchronous}
+    chosen = exactly | ALSO_EXACT
     return [(name, n) for name, case in CASES.items() for n in case.ranks if (name in chosen) == exact]
 
 
