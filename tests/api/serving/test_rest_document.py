@@ -48,8 +48,8 @@ OPERATIONS = [
     ("GET", "/readyz", 10),
     ("GET", "/metrics", 10),
 ]
-#: A token that is made up is refused before the body is looked at: here each body is.
-WITHOUT_TOKEN = frozenset({"/v1/estimate"})
+#: A token that is made up is refused before anything else is looked at: so many of a hundred cases come with one.
+MADE_UP_TOKENS = 20
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_whatever_comes_the_answer_is_one_that_is_documented(
     def holds(data: st.DataObject) -> None:
         mode = data.draw(st.sampled_from(list(schemathesis.GenerationMode)))
         case = data.draw(operation.as_strategy(generation_mode=mode))
-        if path in WITHOUT_TOKEN:
+        if data.draw(st.integers(min_value=0, max_value=99)) >= MADE_UP_TOKENS:
             (case.headers or {}).pop("Authorization", None)
         answer = case.call(timeout=HANG_S)
         # Not under test: what Starlette says to methods that no route has.
