@@ -77,6 +77,15 @@ class ModuleMemory:
         """Bytes of the module and all below it."""
         return sum(self.own.values()) + sum(child.nbytes for child in self.children)
 
+    @property
+    def parts(self) -> Mapping[str, int]:
+        """Part -> bytes, of the module and all below it."""
+        total: dict[str, int] = {}
+        for _, one in self.walk():
+            for part, nbytes in one.own.items():
+                total[part] = total.get(part, 0) + nbytes
+        return total
+
     def walk(self, depth: int = 0) -> Iterator[tuple[int, "ModuleMemory"]]:
         """This module and all below it, each with its depth, parents first."""
         yield depth, self

@@ -114,6 +114,11 @@ SETTINGS: tuple[Setting, ...] = (
         parse=_switch,
         doc="true: names are stored as keyed hashes; a home that has begun goes on",
     ),
+    Setting(
+        name="correction",
+        parse=_path,
+        doc="what was learned of the cards here, for each forecast of GPU memory: a file of crowdrun bench gpu-memory",
+    ),
     Setting(name="traces", parse=_path, doc="the folder of traces for benches"),
 )
 
@@ -131,6 +136,7 @@ class Settings:
     rate_per_s: float
     time_limit_s: float
     pseudonymise: bool
+    correction: Path | None
     traces: Path | None
     #: Name -> where the value came from.
     origins: Mapping[str, str]
@@ -190,6 +196,7 @@ def load_settings(options: Mapping[str, Any] | None = None, environment: Mapping
         "rate_per_s": 200.0,
         "time_limit_s": 30.0,
         "pseudonymise": False,
+        "correction": None,
         "traces": None,
     }
     for setting in others:

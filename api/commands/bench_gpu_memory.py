@@ -10,6 +10,7 @@ from crowdrun.api.json_file import write_json
 from crowdrun.api.options import settings_options
 from crowdrun.api.progress import progress_bar
 from crowdrun.data.settings import Settings
+from crowdrun.training.planning.measured_cards import measured_runs
 
 if TYPE_CHECKING:
     from crowdrun.predictor.evaluation.gpu_memory.timm_bench import TimmSteps
@@ -20,38 +21,48 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command("gpu-memory")
-@settings_options("risk")
+@settings_options("home", "risk")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder for the result.")
 @click.option("--timm", type=_FILE, metavar="FILE", help="Judge on these measurements of timm's models, without a GPU.")
 @click.option("--gpumemnet", type=_FILE, metavar="FILE", help="Judge on these generated networks, without a GPU.")
+@click.option("--runs", is_flag=True, help="Judge on the runs of crowdrun run that this home has, and learn from them.")
 @click.option("--cache", type=_FILE, help="--timm: keep what was traced here, and go on from it.")
 @click.option("--cached-alone", is_flag=True, help="--timm: judge the models of the cache, and trace no others.")
 @click.option("--models", type=click.IntRange(min=50), help="--timm: so many models, drawn at random, instead of all.")
 @click.option("--seed", default=0, show_default=True, help="--timm: of that draw.")
-@click.option("--save", type=_FILE, metavar="FILE", help="--timm: write what was learned, for crowdrun estimate.")
+@click.option("--save", type=_FILE, metavar="FILE", help="--timm, --runs: write what was learned, for --correction.")
+@click.option(
+    "--plot", type=_FILE, metavar="FILE", help="--timm: how far off each way is, as curves: .svg, .png or .pdf."
+)
 @click.option("--json", "json_file", type=_FILE, help="Write every figure here.")
 def gpu_memory(
     settings: Settings,
     out: Path,
     timm: Path | None,
     gpumemnet: Path | None,
+    runs: bool,
     cache: Path | None,
     cached_alone: bool,
     models: int | None,
     seed: int,
     save: Path | None,
+    plot: Path | None,
     json_file: Path | None,
 ) -> int:
-    """Hold forecasts of GPU memory against measurements: this machine's GPU's, or a public table's.
+    """Hold forecasts of GPU memory against measurements: this machine's GPU's, those of runs, or a public table's.
 
-    Without --timm and --gpumemnet this machine's GPU is measured, and gpu-memory-CARD.json written. Without a GPU
-    nothing is measured then, and the exit status is 2.
+    Without --timm, --gpumemnet and --runs this machine's GPU is measured, and gpu-memory-CARD.json written. Without a
+    GPU nothing is measured then, and the exit status is 2.
     """
-    for name, value in {"--cache": cache, "--cached-alone": cached_alone, "--models": models, "--save": save}.items():
+    for name, value in {"--cache": cache, "--cached-alone": cached_alone, "--models": models, "--plot": plot}.items():
         if value and timm is None:
             raise click.UsageError(f"{name} goes with --timm")
-    if timm is not None and gpumemnet is not None:
-        raise click.UsageError("give --timm or --gpumemnet, not both")
+    if save and timm is None and not runs:
+        raise click.UsageError("--save goes with --timm or --runs")
+    if (timm is not None) + (gpumemnet is not None) + runs > 1:
+        raise click.UsageError("give one of --timm, --gpumemnet and --runs")
+    if runs:
+        return _runs(settings, save, json_file)
     if timm is not None:
         from crowdrun.predictor.evaluation.gpu_memory.timm_bench import timm_steps
 
@@ -59,7 +70,7 @@ def gpu_memory(
             steps = timm_steps(
                 timm, cache=cache, cached_alone=cached_alone, models=models, seed=seed, progress=progress
             )
-        _timm(steps, save, settings.risk, json_file)
+        _timm(steps, save, settings.risk, json_file, plot)
         return 0
     if gpumemnet is not None:
         _gpumemnet(gpumemnet, settings.risk, json_file)
@@ -67,7 +78,8 @@ def gpu_memory(
     return _card(out)
 
 
-def _timm(steps: "TimmSteps", save: Path | None, risk: float, json_file: Path | None) -> None:
+def _timm(steps: "TimmSteps", save: Path | None, risk: float, json_file: Path | None, plot: Path | None) -> None:
+    from crowdrun.predictor.evaluation.gpu_memory.error_plot import plot_errors
     from crowdrun.predictor.evaluation.gpu_memory.timm_bench import bench_timm, correction_of
 
     with progress_bar("bench") as progress:
@@ -76,6 +88,8 @@ def _timm(steps: "TimmSteps", save: Path | None, risk: float, json_file: Path | 
         write_json(json_file, found)
     if save:
         correction_of(steps).save(save)
+    if plot:
+        plot_errors(found, plot)
     click.echo(
         f"{found['rows']} runs of {found['models']} models in {found['families']} families judged; left out: "
         + ", ".join(f"{count} {reason}" for reason, count in found["filtered"].items())
@@ -86,6 +100,33 @@ def _timm(steps: "TimmSteps", save: Path | None, risk: float, json_file: Path | 
     for name, rule in found["rules"].items():
         fair = rule["with_margin"]
         click.echo(_line(name, rule) + f"{fair['under']:>12.1%}{fair['median_margin']:>10.0%}")
+
+
+def _runs(settings: Settings, save: Path | None, json_file: Path | None) -> int:
+    """Each run judged by what the others taught, where they are enough."""
+    from crowdrun.predictor.evaluation.gpu_memory.own_runs import judge_own
+    from crowdrun.predictor.gpu_memory.learned.file import write_device_model
+    from crowdrun.predictor.gpu_memory.learned.learning import MeasuredStep, learn_what_can_be
+
+    steps = [
+        MeasuredStep(features=run.features, measured_mb=run.card_mb, family=run.task)
+        for run in measured_runs(settings.runs_dir)
+    ]
+    if not steps:
+        click.echo(f"crowdrun: no run in {settings.runs_dir} was forecast and measured on a GPU", err=True)
+        return NO_GPU
+    learned = learn_what_can_be(steps, "learned from the runs here")
+    found = judge_own(steps, settings.risk)
+    if json_file:
+        write_json(json_file, found)
+    if save:
+        write_device_model(learned, save)
+    click.echo(
+        f"{found['rows']} measured runs of {found['families']} tasks; left out one by one: median error "
+        f"{found['median_error']:.1%}, p90 {found['p90_error']:.1%}, under {found['under']:.1%} at a median margin of "
+        f"{found['median_margin']:.1%}"
+    )
+    return 0
 
 
 def _line(name: str, found: Mapping[str, Any]) -> str:

@@ -3,31 +3,30 @@
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from crowdrun.api.forecasts.card import device_model
 from crowdrun.api.forecasts.forecast_plot import plot_forecast
 from crowdrun.api.forecasts.forecast_report import show_fit, show_forecast
 from crowdrun.api.forecasts.forecasting import ask_description, ask_task
 from crowdrun.api.forecasts.known_networks import known_network
+from crowdrun.api.forecasts.remote_estimate import ask_service, remote_model
 from crowdrun.api.json_file import write_json
 from crowdrun.api.options import settings_options
 from crowdrun.api.runs.task_options import task_options
 from crowdrun.data.description.model import ModelDescription, described
 from crowdrun.data.errors import ConfigError, DescriptionError
-from crowdrun.data.forecast import DEVICES, STRATEGIES, ForecastSettings
+from crowdrun.data.forecast import DEVICES, STRATEGIES, Fit, Forecast, ForecastSettings
 from crowdrun.data.settings import Settings
 from crowdrun.data.task import PRECISIONS, TrainingOptions
 from crowdrun.data.units import memory_mb
 from crowdrun.training.models.table import BUILT_IN, BuiltIn, task_named
 
-if TYPE_CHECKING:
-    from crowdrun.predictor.gpu_memory.device import DeviceModel
-
 
 @click.command()
-@settings_options("risk")
+@settings_options("url", "risk", "correction")
 @click.argument("task")
 @click.option("--batch", type=click.IntRange(min=1), help="Samples a step, over all GPUs together.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True)
@@ -44,9 +43,8 @@ if TYPE_CHECKING:
 @click.option("--depth", default=1, show_default=True, type=click.IntRange(min=0), help="Levels of modules to print.")
 @click.option("--fit", "limit", metavar="SIZE", help="Does it fit into a card of so much (24GB), and what would?")
 @click.option(
-    "--correction", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-    help="What was learned of a card: a file of crowdrun bench gpu-memory.",
-)  # fmt: skip
+    "--remote", is_flag=True, help="Ask the service at --url, with the token of CROWDRUN_TOKEN; needs no torch."
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, allow_dash=True), help="Write JSON; - prints it.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw it: .png, .svg, .pdf or .html.")
 def command(
@@ -66,7 +64,7 @@ def command(
     device: str,
     depth: int,
     limit: str | None,
-    correction: Path | None,
+    remote: bool,
     json_file: Path | None,
     plot: Path | None,
 ) -> None:
@@ -79,6 +77,7 @@ def command(
     crowdrun estimate resnet-50 --batch 32
     crowdrun estimate task.py --batch 64 --precision bf16 --fit 24GB
     crowdrun estimate docs/examples/transformer.json --batch 64
+    crowdrun estimate gpt2 --batch 8 --fit 24GB --remote
     """
     how = ForecastSettings(
         precision=precision, accumulation=accumulate, training=not inference, checkpointing=checkpoint, device=device,
@@ -96,7 +95,13 @@ def command(
         **{**built_in.training, **{key: value for key, value in given.items() if value is not None}},
         extra=built_in.options,
     )
-    overhead = _overhead(correction)
+    if remote:
+        fit_body = None if limit_mb is None else {"limit_mb": limit_mb, "risk": settings.risk}
+        answer = ask_service(settings.url, remote_model(task, options.extra), options, how, depth=depth, fit=fit_body)
+        fitted = answer.fit.to_record(answer.micro_batch, how) if answer.fit else None
+        _tell(task, answer.micro_batch, answer.to_record(how), fitted, depth=depth, json_file=json_file, plot=plot)
+        return
+    overhead = device_model(settings.correction)
     ask = (
         ask_description(description, options.optimizer, overhead)
         if description
@@ -104,12 +109,21 @@ def command(
     )
     micro_batch = math.ceil(options.batch_size / (how.world_size * how.accumulation))
     said = ask(micro_batch, how)
-    record: dict[str, Any] = {"task": task, "micro_batch": micro_batch} | said.to_json()
     fitted = None
     if limit_mb is not None:
         from crowdrun.predictor.gpu_memory.fit import fit
 
         fitted = fit(ask, micro_batch, how, limit_mb=limit_mb, risk=settings.risk, overhead=overhead)
+    _tell(task, micro_batch, said, fitted, depth=depth, json_file=json_file, plot=plot)
+
+
+def _tell(
+    task: str, micro_batch: int, said: Forecast, fitted: Fit | None, *, depth: int, json_file: Path | None,
+    plot: Path | None,
+) -> None:  # fmt: skip
+    """As it was asked for: a plot, JSON, words."""
+    record: dict[str, Any] = {"task": task, "micro_batch": micro_batch} | said.to_json()
+    if fitted:
         record["fit"] = fitted.to_json()
     if plot:
         plot_forecast(said, plot)
@@ -134,16 +148,6 @@ def _described(file: Path) -> tuple[BuiltIn, ModelDescription | None]:
     if isinstance(model, ModelDescription):
         return BuiltIn(module=str(file)), model
     return task_named(*known_network(model)), None
-
-
-def _overhead(correction: Path | None) -> "DeviceModel":
-    if correction is None:
-        from crowdrun.predictor.gpu_memory.device import UNMEASURED
-
-        return UNMEASURED
-    from crowdrun.predictor.gpu_memory.learned.file import read_device_model
-
-    return read_device_model(correction)
 
 
 def _world(strategy: str, world: int | None) -> int:

@@ -23,7 +23,7 @@ from crowdrun.training.runs.attempts import first_attempt, plan_run
 
 
 @click.command()
-@settings_options("home", "store", "risk", "pseudonymise")
+@settings_options("home", "store", "risk", "pseudonymise", "correction")
 @click.argument("job", nargs=-1, required=True)
 @job_options
 @click.option("--nodes", "node_count", type=click.IntRange(min=1), help="Plan for so many nodes with --gpus each.")

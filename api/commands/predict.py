@@ -13,6 +13,7 @@ import click
 
 from crowdrun.api.batch_script import read_script
 from crowdrun.api.client import Client
+from crowdrun.api.forecasts.card import device_model
 from crowdrun.api.forecasts.known_training import with_forecast
 from crowdrun.api.forecasts.training_command import training_command
 from crowdrun.api.options import settings_options
@@ -73,7 +74,7 @@ def _parameter(option: str) -> str:
 
 
 @click.command()
-@settings_options("home", "store", "url", "risk")
+@settings_options("home", "store", "url", "risk", "correction")
 @click.option("--script", metavar="FILE", help="Batch script whose #SBATCH lines are read; - is standard input.")
 @click.option("--queue", type=click.Choice(["slurm"]), help="Look at what waits and runs there now, for the wait.")
 @click.option("--explain", is_flag=True, help="Say why: what moved it, and what other requests would get.")
@@ -105,7 +106,9 @@ def command(
             raise RequestError("--queue looks at what waits from here; leave it out with --remote")
         answer = _asked(settings, request, explain, text)
     else:
-        answer = RecommendationAnswer.of(with_forecast(_recommended(settings, request, queue, explain), text))
+        recommended = _recommended(settings, request, queue, explain)
+        overhead = device_model(settings.correction)
+        answer = RecommendationAnswer.of(with_forecast(recommended, text, overhead))
     if as_json:
         click.echo(answer.model_dump_json(indent=2))
     else:

@@ -25,7 +25,7 @@ SOURCE = "crowdrun run"
 
 
 @click.command()
-@settings_options("home", "store", "risk", "pseudonymise")
+@settings_options("home", "store", "risk", "pseudonymise", "correction")
 @click.argument("job", nargs=-1)
 @click.option("--resume", metavar="RUN", help="In place of JOB: go on with a run, by its id or folder.")
 @job_options

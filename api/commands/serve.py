@@ -30,7 +30,9 @@ _FILE = click.Path(exists=True, dir_okay=False)
 
 
 @click.command()
-@settings_options("home", "store", "url", "risk", "trust_local", "rate_per_s", "time_limit_s", "pseudonymise")
+@settings_options(
+    "home", "store", "url", "risk", "trust_local", "rate_per_s", "time_limit_s", "pseudonymise", "correction"
+)
 @click.option("--host", help="Address to listen on, instead of the host of --url.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port, instead of that of --url; 0 takes a free one.")
 @click.option("--unix-socket", type=click.Path(path_type=Path), help="Listen on this Unix socket instead of a port.")

@@ -24,7 +24,7 @@ def answer_for(service: Service, request: JobRequest, risk: float, script: str =
         ModelError: no model is loaded.
     """
     stops = sorted({*STOPS, risk})
-    recommendation = with_forecast(service.recommend([request], risk, explained=True)[0], script)
+    recommendation = with_forecast(service.recommend([request], risk, explained=True)[0], script, service.device_model)
     told = [_stop(service.recommend([request], one)[0]) for one in stops]
     return {
         "recommendation": recommendation,

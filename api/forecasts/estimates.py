@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -37,9 +38,10 @@ WALL_LIMITS = 2.0
 class Estimates:
     """Answers of one service. Safe to call from several threads."""
 
-    def __init__(self, *, trace_s: float, risk: float) -> None:
-        """trace_s: seconds of a processor for one trace; risk: that a card turns out too small, where none is named."""
-        self._trace_s, self._risk = trace_s, risk
+    def __init__(self, *, trace_s: float, risk: float, correction: Path | None = None) -> None:
+        """trace_s: seconds of a processor for one trace; risk: that a card turns out too small, where none is named;
+        correction: a file of what was learned of the cards."""
+        self._trace_s, self._risk, self._correction = trace_s, risk, correction
         self._turn = threading.Lock()
         self._waiting = 0
         self._count = threading.Lock()
@@ -139,7 +141,7 @@ class Estimates:
             self._process.kill()
             self._process = None
         if self._process is None:
-            self._process = _Process()
+            self._process = _Process(self._correction)
         return self._process
 
     def _rest(self) -> None:
@@ -175,8 +177,13 @@ def _still_wanted(gone: threading.Event, until: float, why: str = "other forecas
 class _Process:
     """One process of `estimate_worker.py`."""
 
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "crowdrun.api.forecasts.estimate_worker"]
+    def __init__(self, correction: Path | None) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "crowdrun.api.forecasts.estimate_worker",
+            *([str(correction)] if correction else []),
+        ]
         self._popen = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
         )

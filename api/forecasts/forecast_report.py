@@ -57,7 +57,7 @@ def _tree(forecast: Forecast, depth: int) -> Tree:
 def _grow(branch: Tree, node: ModuleMemory, depth: int, least: float) -> None:
     if not depth:
         return
-    small = [child for child in node.children if child.nbytes < least]
+    small = [child for child in node.children if 0 < child.nbytes < least]
     for child in node.children:
         if child.nbytes >= least:
             _grow(branch.add(_line(child)), child, depth - 1, least)
@@ -66,18 +66,10 @@ def _grow(branch: Tree, node: ModuleMemory, depth: int, least: float) -> None:
 
 
 def _line(node: ModuleMemory) -> str:
-    parts = sorted((part for part in _parts(node).items() if part[1] >= 2**19), key=lambda part: -part[1])
+    parts = sorted((part for part in node.parts.items() if part[1] >= 2**19), key=lambda part: -part[1])
     told = ", ".join(f"{name.replace('_', ' ')} {memory_text(nbytes / 2**20, up=False)}" for name, nbytes in parts[:3])
     name = " ".join(word for word in (node.name, node.kind) if word)
     return f"{name}  {memory_text(node.nbytes / 2**20, up=False)}" + (f"  ({told})" if told else "")
-
-
-def _parts(node: ModuleMemory) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for _, one in node.walk():
-        for part, nbytes in one.own.items():
-            total[part] = total.get(part, 0) + nbytes
-    return total
 
 
 def show_fit(fit: Fit, console: Console | None = None) -> None:

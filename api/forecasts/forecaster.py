@@ -10,9 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from crowdrun.api.forecasts.card import device_model
 from crowdrun.data.errors import CrowdrunError, ForecastError
 from crowdrun.data.forecast import Forecast, ForecastSettings
 from crowdrun.data.settings import Settings
+from crowdrun.predictor.gpu_memory.device import DeviceModel
 from crowdrun.training.job import Job, TaskSpec
 from crowdrun.training.planning.corrections import corrections
 from crowdrun.training.planning.forecaster import Forecaster
@@ -50,6 +52,7 @@ def _forecaster(
     if job.task is None:
         yield None
         return
+    overhead = device_model(settings.correction)
     with multiprocessing.get_context("spawn").Pool(1, initializer=_quiet) as pool:
 
         def call(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -59,17 +62,17 @@ def _forecaster(
                 raise ForecastError(f"no forecast came in {PATIENCE_S:.0f} s") from None
 
         try:
-            process_mb, margin = call(_started, settings.risk)
+            process_mb = call(_started)
         except Exception as error:
             # The task's own code may fail in any way; the run then tells more of it.
             say(f"no forecast: {error}")
             yield None
             return
         yield Forecaster(
-            ask=lambda micro_batch, how: call(_forecast, micro_batch, how),
-            margin=margin,
+            ask=lambda micro_batch, how: call(_forecast, micro_batch, how, overhead),
+            margin=lambda said: overhead.margin(settings.risk, said.features),
             process_mb=process_mb,
-            corrections=corrections(settings.runs_dir, machine.site),
+            corrections=corrections(settings.runs_dir, machine.site, overhead.basis),
         )
 
 
@@ -78,18 +81,17 @@ def _quiet() -> None:
     os.dup2(2, 1)
 
 
-def _started(task: TaskSpec, work_dir: Path, risk: float) -> tuple[float, float]:
-    """Host memory of this process with torch and the task loaded and a small step taken, MB, and the margin of the risk
-    for a card. The first step loads kernels and optimisers: 90 MB of 310, where the largest step of a small task
-    needs 5."""
-    from crowdrun.predictor.gpu_memory.device import UNMEASURED
-
+def _started(task: TaskSpec, work_dir: Path) -> float:
+    """Host memory of this process with torch and the task loaded and a small step taken, MB. The first step loads
+    kernels and optimisers: 90 MB of 310, where the largest step of a small task needs 5."""
     _program(task.target, work_dir)
     _small_step()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, UNMEASURED.margin(risk)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _forecast(task: TaskSpec, work_dir: Path, micro_batch: int, how: ForecastSettings) -> Forecast:
+def _forecast(
+    task: TaskSpec, work_dir: Path, micro_batch: int, how: ForecastSettings, overhead: DeviceModel
+) -> Forecast:
     from crowdrun.predictor.gpu_memory.forecast import forecast_program
     from crowdrun.predictor.gpu_memory.task import task_program
 
@@ -97,7 +99,7 @@ def _forecast(task: TaskSpec, work_dir: Path, micro_batch: int, how: ForecastSet
         program = task_program(
             _program(task.target, work_dir), task.options, micro_batch=micro_batch, training=how.training
         )
-        return forecast_program(program, how)
+        return forecast_program(program, how, overhead)
     except CrowdrunError:
         raise
     except Exception as error:

@@ -4,26 +4,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from crowdrun.data.description.model import ModelDescription
 from crowdrun.data.forecast import Forecast, ForecastSettings
 from crowdrun.data.task import TrainingOptions
-
-if TYPE_CHECKING:
-    from crowdrun.predictor.gpu_memory.device import DeviceModel
+from crowdrun.predictor.gpu_memory.device import UNMEASURED, DeviceModel
 
 #: Samples that one GPU takes at once, and how -> the forecast.
 Ask = Callable[[int, ForecastSettings], Forecast]
 
 
-def ask_task(target: str, options: TrainingOptions, overhead: "DeviceModel | None" = None) -> Ask:
+def ask_task(target: str, options: TrainingOptions, overhead: DeviceModel = UNMEASURED) -> Ask:
     """Forecasts of a task: a file, a module, or that of a built-in network.
 
     Raises:
         ConfigError: there is none, or it lacks functions.
     """
-    from crowdrun.predictor.gpu_memory.device import UNMEASURED
     from crowdrun.predictor.gpu_memory.forecast import forecast_program
     from crowdrun.predictor.gpu_memory.task import task_program
     from crowdrun.training.task_loader import load_task
@@ -32,22 +28,21 @@ def ask_task(target: str, options: TrainingOptions, overhead: "DeviceModel | Non
 
     def ask(micro_batch: int, how: ForecastSettings) -> Forecast:
         program = task_program(task, options, micro_batch=micro_batch, training=how.training)
-        return forecast_program(program, _of_a_rank(how), overhead or UNMEASURED)
+        return forecast_program(program, _of_a_rank(how), overhead)
 
     return ask
 
 
-def ask_description(model: ModelDescription, optimizer: str, overhead: "DeviceModel | None" = None) -> Ask:
+def ask_description(model: ModelDescription, optimizer: str, overhead: DeviceModel = UNMEASURED) -> Ask:
     """Forecasts of a description."""
     from crowdrun.predictor.gpu_memory.described import described_program
-    from crowdrun.predictor.gpu_memory.device import UNMEASURED
     from crowdrun.predictor.gpu_memory.forecast import forecast_program
 
     def ask(micro_batch: int, how: ForecastSettings) -> Forecast:
         program = described_program(
             model, micro_batch=micro_batch, optimizer=optimizer, precision=how.precision, training=how.training
         )
-        return forecast_program(program, _of_a_rank(how), overhead or UNMEASURED)
+        return forecast_program(program, _of_a_rank(how), overhead)
 
     return ask
 

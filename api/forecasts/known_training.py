@@ -7,7 +7,7 @@ from crowdrun.api.forecasts.training_command import TrainingCommand, training_co
 from crowdrun.data.job import JobRequest, Recommendation
 from crowdrun.data.network_forecast import NetworkForecast
 from crowdrun.predictor.explanation.words import memory
-from crowdrun.predictor.gpu_memory.device import UNMEASURED
+from crowdrun.predictor.gpu_memory.device import UNMEASURED, DeviceModel
 from crowdrun.predictor.gpu_memory.known import network_forecast
 
 GPU_MEMORY = "gpu_mem_mb"
@@ -16,9 +16,11 @@ _SAMPLES = {"images": "images of {size} pixels", "classification": "texts of {si
 _TEXTS = "texts of {size} tokens"
 
 
-def with_forecast(recommendation: Recommendation, script: str | None = None) -> Recommendation:
+def with_forecast(
+    recommendation: Recommendation, script: str | None = None, overhead: DeviceModel = UNMEASURED
+) -> Recommendation:
     """The same, with the forecast and a sentence where script, command or fields of the request name the network."""
-    forecast = forecast_of(recommendation.request, script)
+    forecast = forecast_of(recommendation.request, script, overhead)
     if forecast is None:
         return recommendation
     return replace(
@@ -30,7 +32,9 @@ def with_forecast(recommendation: Recommendation, script: str | None = None) -> 
     )
 
 
-def forecast_of(request: JobRequest, script: str | None = None) -> NetworkForecast | None:
+def forecast_of(
+    request: JobRequest, script: str | None = None, overhead: DeviceModel = UNMEASURED
+) -> NetworkForecast | None:
     """What the network needs of one GPU; None where none is named, or the table does not know it."""
     if request.req_gpus == 0:
         # It trains on the CPU.
@@ -38,7 +42,7 @@ def forecast_of(request: JobRequest, script: str | None = None) -> NetworkForeca
     gpus = max(1, math.ceil((request.req_gpus or 1) / (request.req_nodes or 1)))
     for text in (script, request.command):
         if told := training_command(text or "", gpus):
-            return _forecast(told)
+            return _forecast(told, overhead)
     if request.model is None or not request.batch_size:
         return None
     # The log's batch size is that of all GPUs (data/columns.py).
@@ -47,14 +51,15 @@ def forecast_of(request: JobRequest, script: str | None = None) -> NetworkForeca
         TrainingCommand(
             network=request.model, micro_batch=math.ceil(request.batch_size / everywhere), gpus=everywhere,
             precision=request.precision or "fp32", optimizer=request.optimizer,
-        )
+        ),
+        overhead,
     )  # fmt: skip
 
 
-def _forecast(told: TrainingCommand) -> NetworkForecast | None:
+def _forecast(told: TrainingCommand, overhead: DeviceModel) -> NetworkForecast | None:
     return network_forecast(
         told.network, micro_batch=told.micro_batch, precision=told.precision, optimizer=told.optimizer, size=told.size,
-        task=told.task, gpus=told.gpus,
+        task=told.task, gpus=told.gpus, overhead=overhead,
     )  # fmt: skip
 
 

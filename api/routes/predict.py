@@ -52,12 +52,13 @@ async def predict(
     _check_users(caller, {job.user for job in jobs})
     if len(jobs) == 1 and not explain:
         answer = await service.together.ask(jobs[0].to_request(), risk, jobs[0].to_queue())
-        return _answer([with_forecast(answer, jobs[0].script)], is_many)
+        return _answer([with_forecast(answer, jobs[0].script, service.device_model)], is_many)
 
     def recommend() -> Response:
         requests, queues = [job.to_request() for job in jobs], [job.to_queue() for job in jobs]
         answers = service.recommend(requests, risk, queues, explained=explain, until=until)
-        return _answer([with_forecast(one, job.script) for one, job in zip(answers, jobs, strict=True)], is_many)
+        told = [with_forecast(one, job.script, service.device_model) for one, job in zip(answers, jobs, strict=True)]
+        return _answer(told, is_many)
 
     if len(jobs) <= ANSWER_CHUNK and not explain:
         return await run_in_threadpool(recommend)
@@ -78,7 +79,10 @@ def advice(body: AdviceBody, service: SharedService, caller: Submitter) -> Advic
     jobs = body if isinstance(body, list) else [body]
     _check_users(caller, {job.user for job in jobs})
     recommended = service.recommend([job.to_request() for job in jobs])
-    answers = [AdviceAnswer.of(with_forecast(one, job.program)) for one, job in zip(recommended, jobs, strict=True)]
+    answers = [
+        AdviceAnswer.of(with_forecast(one, job.program, service.device_model))
+        for one, job in zip(recommended, jobs, strict=True)
+    ]
     return answers if isinstance(body, list) else answers[0]
 
 

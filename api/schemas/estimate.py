@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -94,12 +95,21 @@ class ModuleAnswer(BaseModel):
     name: str
     kind: str = Field(description="its class")
     mb: float = Field(description="what it and all below it hold at the peak")
+    parts: dict[str, float] = Field(description="part -> MB of the same")
     children: "Sequence[ModuleAnswer]"
 
     @classmethod
     def of(cls, module: ModuleMemory, depth: int) -> Self:
         below = [cls.of(child, depth - 1) for child in module.children if child.nbytes] if depth else []
-        return cls(name=module.name, kind=module.kind, mb=module.nbytes / 2**20, children=below)
+        parts = {part: nbytes / 2**20 for part, nbytes in module.parts.items()}
+        return cls(name=module.name, kind=module.kind, mb=module.nbytes / 2**20, parts=parts, children=below)
+
+    def to_record(self) -> ModuleMemory:
+        """What is below the levels that are told counts as its own."""
+        below = tuple(child.to_record() for child in self.children)
+        own = {part: round(mb * 2**20) - sum(child.parts.get(part, 0) for child in below)
+               for part, mb in self.parts.items()}  # fmt: skip
+        return ModuleMemory(name=self.name, kind=self.kind, own=own, children=below)
 
 
 class RemedyAnswer(BaseModel):
@@ -121,6 +131,13 @@ class RemedyAnswer(BaseModel):
             fits=remedy.fits, cost=remedy.cost,
         )  # fmt: skip
 
+    def to_record(self, asked: ForecastSettings) -> Remedy:
+        changed: dict[str, Any] = dict(self.settings)
+        return Remedy(
+            name=self.name, settings=replace(asked, **changed), micro_batch=self.micro_batch, needed_mb=self.needed_mb,
+            fits=self.fits, cost=self.cost,
+        )  # fmt: skip
+
 
 class FitAnswer(BaseModel):
     """Whether it fits into the card."""
@@ -137,6 +154,14 @@ class FitAnswer(BaseModel):
         return cls(
             limit_mb=fit.limit_mb, risk=fit.risk, needed_mb=fit.needed_mb, fits=fit.fits,
             largest_micro_batch=fit.largest_micro_batch, remedies=[RemedyAnswer.of(one, asked) for one in fit.remedies],
+        )  # fmt: skip
+
+    def to_record(self, micro_batch: int, asked: ForecastSettings) -> Fit:
+        """Of a forecast for so many samples at once, taken so."""
+        return Fit(
+            limit_mb=self.limit_mb, risk=self.risk, micro_batch=micro_batch, needed_mb=self.needed_mb, fits=self.fits,
+            largest_micro_batch=self.largest_micro_batch,
+            remedies=tuple(one.to_record(asked) for one in self.remedies),
         )  # fmt: skip
 
 
@@ -164,4 +189,12 @@ class EstimateAnswer(BaseModel):
             split=dict(said.split), peak_step=said.peak_step, peak_phase=said.peak_phase,
             tree=ModuleAnswer.of(said.tree, body.depth), notes=list(said.notes),
             fit=FitAnswer.of(fit, said.settings) if fit else None,
+        )  # fmt: skip
+
+    def to_record(self, settings: ForecastSettings) -> Forecast:
+        """The forecast of a step that is taken so; `features` are not told."""
+        return Forecast(
+            settings=settings, parameters=self.parameters, allocated_mb=self.allocated_mb, reserved_mb=self.reserved_mb,
+            device_mb=self.device_mb, device_basis=self.device_basis, split=self.split, peak_step=self.peak_step,
+            peak_phase=self.peak_phase, tree=self.tree.to_record(), notes=tuple(self.notes),
         )  # fmt: skip

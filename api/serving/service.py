@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from crowdrun.api.forecasts.card import device_model
 from crowdrun.api.forecasts.estimates import Estimates
 from crowdrun.api.serving.batches import Batches
 from crowdrun.api.serving.follow import Follower
@@ -37,7 +38,9 @@ class Service:
         self.retrainings = Retrainings(settings)
         #: For one job of each of many that ask at once, and for many jobs of one.
         self.together, self.batches = Together(self), Batches()
-        self.estimates = Estimates(trace_s=settings.time_limit_s, risk=settings.risk)
+        self.estimates = Estimates(trace_s=settings.time_limit_s, risk=settings.risk, correction=settings.correction)
+        #: Says the whole card for what a forecast says of torch's allocator.
+        self.device_model = device_model(settings.correction)
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from crowdrun.data.recompute import checkpoint_blocks
 from crowdrun.predictor.gpu_memory.card_models import Configuration, configurations, program_of
 from crowdrun.predictor.gpu_memory.device import DeviceOverhead
 from crowdrun.predictor.gpu_memory.forecast import forecast_program
+from crowdrun.predictor.gpu_memory.learned.reserved_line import reserved_line
 from crowdrun.predictor.gpu_memory.step import Program
 
 _MB = 1 << 20
@@ -86,24 +87,9 @@ def train(program: Program, configuration: Configuration, device: torch.device, 
 
 
 def learn(measured: Sequence[Measured], card: str) -> DeviceOverhead:
-    """The straight line from reserved to device, by the medians of slopes (Theil and Sen), and its margins.
-
-    >>> line = [Measured(configuration=configurations()[0], forecast_allocated=0, forecast_reserved=x, allocated=0,
-    ...                  reserved=x, device=1.02 * x + 400) for x in (100.0, 1000.0, 5000.0, 9000.0)]
-    >>> found = learn(line, "a card")
-    >>> round(found.slope, 3), round(found.offset_mb), found.margin(0.05)
-    (1.02, 400, 1.0)
-    """
+    """The straight line from reserved to device, and its margins."""
     points = [(one.forecast_reserved, one.device) for one in measured]
-    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for i, a in enumerate(points) for b in points[i + 1 :] if b[0] != a[0]]
-    slope = statistics.median(slopes) if slopes else 1.0
-    offset = statistics.median(device - slope * reserved for reserved, device in points)
-    over = sorted(device / (slope * reserved + offset) for reserved, device in points)
-    margins = tuple((risk, round(max(1.0, over[min(len(over) - 1, int((1 - risk) * (len(over) + 1)))]), 4))
-                    for risk in (0.5, 0.2, 0.1, 0.05, 0.02, 0.01))  # fmt: skip
-    return DeviceOverhead(
-        slope=slope, offset_mb=offset, basis=f"measured on {card}, {len(points)} runs", margins=margins
-    )
+    return reserved_line(points, f"measured on {card}, {len(points)} runs")
 
 
 def figures(measured: Sequence[Measured], card: str) -> dict[str, Any]:

@@ -7,9 +7,10 @@ much is a matter of the algorithm that it finds fastest on the card, which canno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Schema -> whether it is the backward pass.
 CONVOLUTIONS = {"aten::convolution": False, "aten::convolution_backward": True}
@@ -73,5 +74,5 @@ def convolution_of(name: str, args: Sequence[Any], output_bytes: int, event: int
     )
 
 
-def _nbytes(tensor: Tensor) -> int:
+def _nbytes(tensor: "Tensor") -> int:
     return tensor.numel() * tensor.dtype.itemsize

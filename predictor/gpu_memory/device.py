@@ -17,7 +17,7 @@ class DeviceModel(Protocol):
         """Where the figures are from, for the reader of a forecast."""
 
     def whole_card_mb(self, features: Mapping[str, float]) -> float:
-        """MB of the card for a step's features (`learned/features.py`)."""
+        """MB of the card for a step's features (`learned/features.py`); `reserved` alone will do."""
 
     def margin(self, risk: float, features: Mapping[str, float]) -> float:
         """The factor to give on top for a step's features, so that no more than that share of jobs need more."""

@@ -18,7 +18,7 @@ from importlib.resources import files
 from typing import Any
 
 from crowdrun.data.network_forecast import NetworkForecast
-from crowdrun.predictor.gpu_memory.device import UNMEASURED, DeviceOverhead
+from crowdrun.predictor.gpu_memory.device import UNMEASURED, DeviceModel
 
 TABLE = "architectures.json"
 #: Another name of the same network, or of one with another vocabulary -> its name in the table.
@@ -62,7 +62,7 @@ def known_names() -> list[str]:
 
 def network_forecast(
     name: str, *, micro_batch: int, precision: str = "fp32", optimizer: str | None = None, size: int | None = None,
-    task: str | None = None, gpus: int = 1, overhead: DeviceOverhead = UNMEASURED,
+    task: str | None = None, gpus: int = 1, overhead: DeviceModel = UNMEASURED,
 ) -> NetworkForecast | None:  # fmt: skip
     """What one GPU holds; None where the table does not have the network.
 
@@ -96,7 +96,7 @@ def network_forecast(
     return NetworkForecast(
         network=key.partition(":")[0], library=entry["library"], task=entry["task"], micro_batch=micro_batch,
         size=size or entry["size"], gpus=gpus, precision=half, optimizer=chosen, allocated_mb=allocated,
-        reserved_mb=reserved, device_mb=overhead.device_mb(reserved), device_basis=overhead.basis,
+        reserved_mb=reserved, device_mb=overhead.whole_card_mb({"reserved": reserved}), device_basis=overhead.basis,
         off=max(figures["off"], figures["off_at_other_size"] if size not in (None, entry["size"]) else 0.0),
     )  # fmt: skip
 

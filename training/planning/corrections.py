@@ -17,13 +17,17 @@ from crowdrun.training.runs.history import read_runs
 LISTENED, LOOKED_AT = 20, 400
 
 
-def corrections(runs_dir: Path, site: str) -> dict[str, Correction]:
-    """Device (cuda, cpu) -> by how much a rank's peak was above what was traced for it, MB."""
+def corrections(runs_dir: Path, site: str, basis: str) -> dict[str, Correction]:
+    """Device (cuda, cpu) -> by how much a rank's peak was above what was forecast for it, MB.
+
+    basis: of the forecasts of cards (`Forecast.device_basis`); what was forecast on another one teaches nothing of it.
+    """
     found: dict[str, list[float]] = {}
     for record in islice(read_runs(runs_dir), LOOKED_AT):
         if record.get("site") == site:
             for device, difference in differences_mb(record):
-                found.setdefault(device, []).append(difference)
+                if device != "cuda" or record["plan"]["split"].get("basis") == basis:
+                    found.setdefault(device, []).append(difference)
     return {
         device: Correction(mb=float(median_high(known[:LISTENED])), runs=len(known[:LISTENED]))
         for device, known in found.items()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from crowdrun.training.planning.split import Ask
+from crowdrun.training.planning.split import Ask, Margin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +19,8 @@ class Forecaster:
     """Forecasts of one task. `ask` may raise ForecastError."""
 
     ask: Ask
-    #: Factor of the risk that a card may turn out too small.
-    margin: float
+    #: Of a forecast: the factor of the risk that a card may turn out too small.
+    margin: Margin
     #: Host memory of a process that has loaded torch and the task and taken one small step, MB.
     process_mb: float
     #: Device (cuda, cpu) -> what the runs of this place taught.

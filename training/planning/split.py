@@ -6,14 +6,16 @@ Chen et al., "Training deep nets with sublinear memory cost", 2016), then more G
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from crowdrun.data.errors import ForecastError
 from crowdrun.data.forecast import Forecast, ForecastSettings
 
 #: Samples that one rank takes at once, and how -> the forecast of its memory.
 Ask = Callable[[int, ForecastSettings], Forecast]
+#: A forecast -> the factor to give on top of it.
+Margin = Callable[[Forecast], float]
 
 #: Strategy of the runner -> the one whose memory on a rank it has; of those that are not here nothing is forecast.
 FORECAST_AS = {
@@ -45,6 +47,10 @@ class Split:
     needed_mb: float
     #: False: nothing that was tried fits, and this needs least.
     fits: bool
+    #: What a measured run is learned by (`Forecast.features`).
+    features: Mapping[str, float] = field(default_factory=dict)
+    #: Where what lies between the traced step and the whole card is known from.
+    basis: str = ""
 
 
 def choose_split(
@@ -53,7 +59,7 @@ def choose_split(
     batch_size: int,
     gpus: Sequence[int],
     limit_mb: float,
-    margin: float,
+    margin: Margin,
     settings: ForecastSettings,
     strategy: str | None = None,
 ) -> Split:
@@ -64,7 +70,7 @@ def choose_split(
         batch_size: samples a step, over all ranks together; it stays what it is.
         gpus: numbers of GPUs that may be taken, the preferred first.
         limit_mb: memory of one card, MB.
-        margin: factor of the risk that the card may turn out too small.
+        margin: of a forecast, the factor of the risk that the card may turn out too small.
         settings: precision and device of the forecast.
         strategy: the runner's strategy where the person has chosen it; None chooses ddp or fsdp.
 
@@ -89,7 +95,9 @@ def choose_split(
 def one_split(ask: Ask, *, batch_size: int, ranks: int, strategy: str, settings: ForecastSettings) -> Split:
     """What is asked for, as it is, with its forecast; nothing is chosen (on CPUs there is no card to fit into)."""
     how = replace(settings, world_size=ranks, strategy=forecast_as(strategy) if ranks > 1 else "single")
-    return _split(ask, strategy, batch_size=batch_size, accumulation=1, limit_mb=math.inf, margin=1.0, how=how)
+    return _split(
+        ask, strategy, batch_size=batch_size, accumulation=1, limit_mb=math.inf, margin=lambda _: 1.0, how=how
+    )
 
 
 def forecast_as(strategy: str) -> str:
@@ -114,7 +122,7 @@ def _ways(strategy: str | None, world_size: int) -> Iterator[tuple[str, bool]]:
 
 
 def _smallest_accumulation(
-    ask: Ask, name: str, *, batch_size: int, limit_mb: float, margin: float, how: ForecastSettings
+    ask: Ask, name: str, *, batch_size: int, limit_mb: float, margin: Margin, how: ForecastSettings
 ) -> Split:
     """Of 1, 2, 4 ... pieces, and one sample at a time, the fewest that fit; found by halving."""
 
@@ -139,11 +147,12 @@ def _smallest_accumulation(
 
 
 def _split(
-    ask: Ask, name: str, *, batch_size: int, accumulation: int, limit_mb: float, margin: float, how: ForecastSettings
+    ask: Ask, name: str, *, batch_size: int, accumulation: int, limit_mb: float, margin: Margin, how: ForecastSettings
 ) -> Split:
     micro_batch = math.ceil(batch_size / (how.world_size * accumulation))
     said = ask(micro_batch, replace(how, accumulation=accumulation))
     mb = said.device_mb if how.device == "cuda" else said.allocated_mb
+    needed_mb = mb * margin(said)
     return Split(
         strategy=name,
         world_size=how.world_size,
@@ -151,6 +160,8 @@ def _split(
         accumulation=accumulation,
         checkpointing=how.checkpointing,
         forecast_mb=mb,
-        needed_mb=mb * margin,
-        fits=mb * margin <= limit_mb,
+        needed_mb=needed_mb,
+        fits=needed_mb <= limit_mb,
+        features=said.features,
+        basis=said.device_basis,
     )

@@ -46,7 +46,7 @@ def judge(steps: Sequence[MeasuredStep], risk: float, progress: Progress) -> dic
     columns = table([step.features for step in steps])
     rules = {name: _of_rule(rule(columns), measured, fold, risk) for name, rule in RULES.items()}
     rules["forecast_affine"] = _of_rule(_affine(columns["reserved"], measured, fold), measured, fold, risk)
-    return asdict(figures(said, given, measured)) | {"rules": rules}
+    return _told(said, given, measured) | {"rules": rules}
 
 
 def figures(said: Array, given: Array, measured: Array) -> Figures:
@@ -88,9 +88,15 @@ def _of_rule(said: Array, measured: Array, fold: NDArray[np.intp], risk: float) 
         out = fold == one
         given[out] = said[out] * np.quantile(measured[~out] / said[~out], 1 - risk)
     with_margin = figures(said, given, measured)
-    return asdict(figures(said, said, measured)) | {
+    return _told(said, said, measured) | {
         "with_margin": {"under": with_margin.under, "median_margin": with_margin.median_margin}
     }
+
+
+def _told(said: Array, given: Array, measured: Array) -> dict[str, Any]:
+    """The figures, and the errors' percentiles, 1 to 99, for a curve."""
+    percentiles = np.quantile(np.abs(said / measured - 1), np.arange(1, 100) / 100)
+    return asdict(figures(said, given, measured)) | {"error_quantiles": [_rounded(one) for one in percentiles]}
 
 
 def _affine(reserved: Array, measured: Array, fold: NDArray[np.intp]) -> Array:

@@ -32,6 +32,8 @@ class Correction:
     """A `DeviceModel` that was learned."""
 
     line: Line
+    #: The line where nothing of a step is known but what is reserved: less right.
+    reserved_line: Line
     members: tuple[Member, ...]
     #: What share of each member's correction is taken.
     weights: tuple[float, ...]
@@ -68,6 +70,8 @@ class Correction:
         return found
 
     def whole_card_mb(self, features: Mapping[str, float]) -> float:
+        if features.keys() == {"reserved"}:
+            return float(self.reserved_line.mb(table([features]))[0])
         return float(self.mb([features])[0])
 
     def margin(self, risk: float, features: Mapping[str, float]) -> float:
@@ -81,6 +85,7 @@ class Correction:
         """
         found: dict[str, Any] = {
             "names": np.array(NAMES), "basis": np.array(self.basis), "line": self.line.weights,
+            "reserved_line": self.reserved_line.weights,
             "members": np.array([one.name for one in self.members], dtype=np.str_), "weights": np.array(self.weights),
             "scores": self.scores, "families": np.array(self.families), **_named("spread", self.spread.arrays()),
         }  # fmt: skip
@@ -105,7 +110,8 @@ class Correction:
                 raise ModelError(f"{file} was learned from other features; learn it anew: `crowdrun bench gpu-memory`")
             members = [MEMBERS[str(name)].from_arrays(_of(str(name), arrays)) for name in arrays["members"].tolist()]
             return cls(
-                line=Line(arrays["line"].astype(np.float64)), members=tuple(members),
+                line=Line(arrays["line"].astype(np.float64)),
+                reserved_line=Line(arrays["reserved_line"].astype(np.float64)), members=tuple(members),
                 weights=tuple(arrays["weights"].astype(np.float64).tolist()),
                 spread=Spread.from_arrays(_of("spread", arrays)), scores=arrays["scores"].astype(np.float64),
                 families=int(arrays["families"]), basis=str(arrays["basis"]),

@@ -1,13 +1,17 @@
 """What of a traced step tells how much more the card will hold: sizes in MB and counts, all known without a GPU."""
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crowdrun.predictor.gpu_memory.convolutions import KINDS, Convolution
-from crowdrun.predictor.gpu_memory.step import TracedStep
 from crowdrun.predictor.gpu_memory.timeline import PHASES
+
+if TYPE_CHECKING:
+    # torch, which who applies a correction need not have.
+    from crowdrun.predictor.gpu_memory.step import TracedStep
 
 Array = NDArray[np.float64]
 _MB = 1 << 20
@@ -25,7 +29,7 @@ NAMES = (
 
 
 def features_of(
-    traced: TracedStep, sizes: NDArray[np.int64], split: Mapping[str, float], reserved_mb: float
+    traced: "TracedStep", sizes: NDArray[np.int64], split: Mapping[str, float], reserved_mb: float
 ) -> dict[str, float]:
     """NAMES -> value.
 

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crowdrun.data.errors import NotEnoughDataError
+from crowdrun.predictor.gpu_memory.device import DeviceOverhead
 from crowdrun.predictor.gpu_memory.learned.correction import MEMBERS, Correction, combined
 from crowdrun.predictor.gpu_memory.learned.features import Array, shares, table
 from crowdrun.predictor.gpu_memory.learned.line import Line
 from crowdrun.predictor.gpu_memory.learned.member import Member
+from crowdrun.predictor.gpu_memory.learned.reserved_line import reserved_line
 from crowdrun.predictor.gpu_memory.learned.spread import Spread
 
 FOLDS = 5
@@ -65,10 +67,24 @@ def learn(steps: Sequence[MeasuredStep], basis: str) -> Correction:
     line, members = _fitted(columns, measured)
     kept = [(one, weight) for one, weight in zip(members, weights, strict=True) if weight]
     return Correction(
-        line=line, members=tuple(one for one, _ in kept), weights=tuple(weight for _, weight in kept),
+        line=line, reserved_line=Line.fit({"reserved": columns["reserved"]}, measured),
+        members=tuple(one for one, _ in kept), weights=tuple(weight for _, weight in kept),
         spread=Spread.fit(shares(columns), errors), scores=np.sort(errors / _sizes(shares(columns), errors, fold)),
         families=count, basis=f"{basis}; {len(steps)} measured steps of {count} families",
     )  # fmt: skip
+
+
+def learn_what_can_be(steps: Sequence[MeasuredStep], basis: str) -> Correction | DeviceOverhead:
+    """The correction; from fewer steps or families the line of what is reserved alone.
+
+    Raises:
+        NotEnoughDataError: too few for that too.
+    """
+    try:
+        return learn(steps, basis)
+    except NotEnoughDataError:
+        points = [(step.features["reserved"], step.measured_mb) for step in steps]
+        return reserved_line(points, f"{basis}; {len(points)} measured steps")
 
 
 def folds(families: NDArray[np.str_], count: int, seed: int = 0) -> NDArray[np.intp]:

@@ -6,18 +6,23 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from crowdrun.api.client import Client, Patience
+from crowdrun.api.commands.estimate import command
 from crowdrun.api.forecasts import estimates
 from crowdrun.api.forecasts.estimate_worker import estimated
 from crowdrun.api.forecasts.estimates import Estimates
 from crowdrun.api.schemas.estimate import EstimateBody
 from crowdrun.data.errors import BusyError, ServiceError, TooLongError
 from crowdrun.data.settings import load_settings
+from crowdrun.predictor.gpu_memory.learned.learning import learn
 from tests.api.conftest import serving
+from tests.predictor.gpu_memory.learned.steps import made_up
 
 DENSE = {"input": {"shape": [64]}, "layers": [{"kind": "linear", "features": 256}, {"kind": "linear", "features": 10}]}
 SMALL = {"model": DENSE, "batch_size": 64}
@@ -66,6 +71,44 @@ def test_a_client_asks_by_the_name_of_a_network(service: httpx.Client) -> None:
         assert told.parameters == 61_706
         with pytest.raises(ServiceError, match="did you mean resnet-50"):
             client.estimate({"architecture": "resnet-5"})
+
+
+def test_the_command_line_shows_what_the_service_says_as_what_it_says_itself(
+    service: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["lenet", "--batch", "64", "--strategy", "ddp", "--world", "2", "--depth", "2"]
+    here = CliRunner().invoke(command, asked, catch_exceptions=False)
+    monkeypatch.setenv("CROWDRUN_URL", str(service.base_url))
+    there = CliRunner().invoke(command, [*asked, "--remote", "--fit", "8GB"], catch_exceptions=False)
+    assert there.stdout.startswith(here.stdout)
+    assert "it fits into 8" in there.stdout
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["task.py"], "task.py is code, which the service does not run"),
+        (["lenet", "--device", "cpu"], "not known to the service"),
+        (["lenet", "--option", "side=3"], "options.side is no option of lenet"),
+    ],
+)
+def test_what_the_service_cannot_be_asked_is_said(
+    service: httpx.Client, monkeypatch: pytest.MonkeyPatch, asked: list[str], message: str
+) -> None:
+    monkeypatch.setenv("CROWDRUN_URL", str(service.base_url))
+    result = CliRunner().invoke(command, [*asked, "--remote"])
+    assert message in str(result.exception)
+
+
+def test_what_was_learned_of_the_cards_is_what_the_service_says(tmp_path: Path) -> None:
+    learned = tmp_path / "cards"
+    learn(made_up(), "a made-up card").save(learned)
+    variables = {"CROWDRUN_HOME": str(tmp_path), "CROWDRUN_TRUST_LOCAL": "submit", "CROWDRUN_CORRECTION": str(learned)}
+    with serving(replace(load_settings(environment=variables), time_limit_s=PATIENCE_S)) as client:
+        client.timeout = httpx.Timeout(2 * PATIENCE_S)
+        traced = client.post("/v1/estimate", json=SMALL | {"fit": {"limit_mb": 8192, "risk": 0.1}}).json()
+        assert traced["device_basis"].startswith("a made-up card")
+        assert traced["fit"]["needed_mb"] > traced["device_mb"] > 1700
 
 
 @pytest.mark.parametrize(

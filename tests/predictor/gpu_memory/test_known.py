@@ -10,7 +10,9 @@ from crowdrun.data.forecast import ForecastSettings
 from crowdrun.data.task import TrainingOptions
 from crowdrun.predictor.gpu_memory.device import DeviceOverhead
 from crowdrun.predictor.gpu_memory.known import known_names, network_forecast
+from crowdrun.predictor.gpu_memory.learned.learning import learn
 from crowdrun.training.models.table import BUILT_IN
+from tests.predictor.gpu_memory.learned.steps import made_up
 
 
 @pytest.mark.parametrize(
@@ -89,3 +91,12 @@ def test_what_the_card_adds_is_that_of_the_overhead() -> None:
     )
     assert told is not None
     assert (told.device_mb, told.device_basis) == (2 * told.reserved_mb + 1, "a card")
+
+
+def test_what_was_learned_of_a_card_says_the_whole_card_by_what_is_reserved() -> None:
+    learned = learn(made_up(), "a made-up card")
+    told = network_forecast("resnet50", micro_batch=64, overhead=learned)
+    assert told is not None
+    assert told.device_basis == learned.basis
+    # 1,700 MB and 2% on top of what is reserved, and up to a tenth thrice in every other family.
+    assert 1600 + told.reserved_mb < told.device_mb < 2000 + 1.2 * told.reserved_mb

@@ -19,7 +19,7 @@ from tests.training.planning.test_split import ask
 NODE = NodeCards(count=4, card_mb=5_300.0, sockets=(0, 0, 1, 1))
 CARDS = Machine(name="local", memory_mb=64_000.0, gpus=4, nodes=(NODE,), site="here")
 CPUS = Machine(name="local", memory_mb=64_000.0, gpus=0, site="here")
-FORECASTER = Forecaster(ask=ask, margin=1.0, process_mb=300.0)
+FORECASTER = Forecaster(ask=ask, margin=lambda _: 1.0, process_mb=300.0)
 
 
 def job_of(strategy: StrategySpec | str = "auto", *, ranks: int = 1, resources: Resources | None = None) -> Job:

@@ -24,7 +24,7 @@ def ask(micro_batch: int, how: ForecastSettings) -> Forecast:
 
 def told(limit_mb: float, gpus: list[int], strategy: str | None = None, batch_size: int = 16) -> tuple[object, ...]:
     split = choose_split(
-        ask, batch_size=batch_size, gpus=gpus, limit_mb=limit_mb, margin=1.0, settings=ForecastSettings(),
+        ask, batch_size=batch_size, gpus=gpus, limit_mb=limit_mb, margin=lambda _: 1.0, settings=ForecastSettings(),
         strategy=strategy,
     )  # fmt: skip
     return split.strategy, split.world_size, split.micro_batch, split.accumulation, split.checkpointing, split.fits
@@ -57,7 +57,7 @@ def test_a_strategy_that_a_person_chose_is_kept_also_where_another_would_fit() -
 
 def test_the_margin_of_the_risk_counts() -> None:
     split = choose_split(
-        ask, batch_size=8, gpus=[1], limit_mb=12_500, margin=1.1, settings=ForecastSettings(), strategy=None
+        ask, batch_size=8, gpus=[1], limit_mb=12_500, margin=lambda _: 1.1, settings=ForecastSettings(), strategy=None
     )
     assert (split.micro_batch, split.forecast_mb, split.needed_mb) == (4, 8000.0, pytest.approx(8800.0))
 
