@@ -1,6 +1,7 @@
 """`crowdrun bench gpu-memory`: forecasts of GPU memory beside what a card measured, here or elsewhere."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ def gpu_memory(
     if gpumemnet is not None:
         _gpumemnet(gpumemnet, settings.risk, json_file)
         return 0
-    return _card(out)
+    return _card(out, settings.risk)
 
 
 def _timm(steps: "TimmSteps", save: Path | None, risk: float, json_file: Path | None, plot: Path | None) -> None:
@@ -151,22 +152,32 @@ def _gpumemnet(file: Path, risk: float, json_file: Path | None) -> None:
         )
 
 
-def _card(out: Path) -> int:
+def _card(out: Path, risk: float) -> int:
     import torch
 
     if not torch.cuda.is_available():
         click.echo("crowdrun: there is no GPU at hand that torch can use; nothing was measured", err=True)
         return NO_GPU
-    from crowdrun.predictor.gpu_memory import card
+    from crowdrun.predictor.gpu_memory import card, card_batches
 
     name = torch.cuda.get_device_name()
     with progress_bar("bench") as progress:
         measured = list(card.run(lambda done, todo: progress(f"{done} of {todo}", done / todo)))
     found = card.figures(measured, name)
-    found["fit_right"] = card.fit_or_not(measured, card.learn(measured, name))
+    overhead = card.learn(measured, name)
+    found["fit_right"] = card.fit_or_not(measured, overhead)
+    with progress_bar("largest batch") as progress:
+        largest = card_batches.largest_batches(
+            card_batches.asked(), overhead, lambda one, cap: card_batches.runs_on_card(one, cap, overhead),
+            risk=risk, total_mb=torch.cuda.mem_get_info()[1] / 2**20,
+            progress=lambda done, todo: progress(f"{done} of {todo}", done / todo),
+        )  # fmt: skip
+    found["largest_batches"] = [asdict(one) | {"share": one.share} for one in largest]
     file = out / f"gpu-memory-{name.lower().replace(' ', '-')}.json"
     write_json(file, found, option="--out")
     for level, value in found["median_error"].items():
         click.echo(f"{level}: median error {value:.1%}, largest {found['largest_error'][level]:.1%}")
+    ran, shares = sum(one.ran for one in largest), [one.share for one in largest]
+    click.echo(f"largest batch: {ran} of {len(largest)} proposed ran, the least is {min(shares):.0%} of the true one")
     click.echo(f"written to {file}")
     return 0

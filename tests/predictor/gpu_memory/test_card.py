@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from crowdrun.predictor.gpu_memory.card import Measured, figures, fit_or_not, learn, settings_of
-from crowdrun.predictor.gpu_memory.card_models import configurations, program_of
+from crowdrun.predictor.gpu_memory.card_batches import asked, largest_batches
+from crowdrun.predictor.gpu_memory.card_models import Configuration, configurations, program_of
+from crowdrun.predictor.gpu_memory.device import UNMEASURED
 from crowdrun.predictor.gpu_memory.forecast import forecast_program
 
 RUNS = [
@@ -50,3 +52,18 @@ def test_the_result_names_the_card_and_the_errors() -> None:
     assert found["card"] == "a card"
     assert found["median_error"] == pytest.approx({"allocated": 0, "reserved": 0, "device": 0}, abs=1e-6)
     assert fit_or_not(RUNS, learn(RUNS, "a card")) == {"8GiB": 1, "16GiB": 1, "24GiB": 1, "40GiB": 1}
+
+
+def test_the_largest_batch_that_is_proposed_is_held_against_the_largest_that_runs() -> None:
+    configuration = next(one for one in asked() if one.family == "transformer" and one.precision == "bf16")
+
+    def runs(tried: Configuration, cap_mb: float) -> bool:
+        """A card that holds just what is forecast for it."""
+        return forecast_program(program_of(tried), settings_of(tried)).device_mb <= cap_mb
+
+    told: list[tuple[int, int]] = []
+    (found,) = largest_batches(
+        [configuration], UNMEASURED, runs, risk=0.05, total_mb=9000.0, progress=lambda *done: told.append(done)
+    )
+    assert (found.cap_mb, found.ran, told) == (8192.0, True, [(1, 1)])
+    assert 0.8 < found.share < 1.0
