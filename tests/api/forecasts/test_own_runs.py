@@ -36,19 +36,29 @@ def bench(home: Path, *options: str) -> int | str | None:
 
 
 def test_a_few_runs_teach_a_line_that_estimate_then_goes_by(tmp_path: Path) -> None:
-    for number, reserved in enumerate((1000.0, 2000.0, 4000.0, 8000.0, 3000.0)):
+    for number, reserved in enumerate((1000.0, 2000.0, 4000.0, 8000.0, 3000.0, 6000.0)):
         record(tmp_path, number, f"task-{number % 2}", {"reserved": reserved}, 1.1 * reserved + 700)
     record(tmp_path, 7, "on a CPU", {"reserved": 100.0}, 50_000.0, device="cpu")
     saved, figures = tmp_path / "cards.json", tmp_path / "figures.json"
     assert bench(tmp_path, "--save", str(saved), "--json", str(figures)) == 0
     found = json.loads(figures.read_text())
-    assert (found["rows"], found["families"]) == (5, 2)
+    assert (found["rows"], found["families"]) == (6, 2)
     assert found["p90_error"] == found["median_margin"] == 0
     said = json.loads(
         CliRunner().invoke(estimate, ["lenet", "--batch", "8", "--json", "-", "--correction", str(saved)]).stdout
     )
     assert said["device_mb"] == pytest.approx(1.1 * said["reserved_mb"] + 700)
-    assert said["device_basis"] == "learned from the runs here; 5 measured steps"
+    assert said["device_basis"] == "learned from the runs here; 6 measured steps"
+
+
+def test_runs_that_are_too_few_to_be_judged_are_learned_from_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, reserved in enumerate((1000.0, 2000.0, 4000.0)):
+        record(tmp_path, number, "one task", {"reserved": reserved}, reserved + 700)
+    assert bench(tmp_path, "--save", str(tmp_path / "cards")) == 0
+    assert "3 measured runs were learned from, and not judged: without a part of them 2 " in capsys.readouterr().out
+    assert read_device_model(tmp_path / "cards").whole_card_mb({"reserved": 3000.0}) == pytest.approx(3700)
 
 
 def test_many_runs_of_several_tasks_teach_the_crowd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
