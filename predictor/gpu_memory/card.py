@@ -17,7 +17,7 @@ from crowdrun.data.recompute import checkpoint_blocks
 from crowdrun.predictor.gpu_memory.card_models import Configuration, configurations, program_of
 from crowdrun.predictor.gpu_memory.device import DeviceOverhead
 from crowdrun.predictor.gpu_memory.forecast import forecast_program
-from crowdrun.predictor.gpu_memory.step import Program
+from crowdrun.predictor.gpu_memory.program import Program
 
 _MB = 1 << 20
 

@@ -76,7 +76,7 @@ def test_a_client_asks_by_the_name_of_a_network(service: httpx.Client) -> None:
         ({"model": DENSE | {"layers": [{"kind": "linear", "features": 8, "x": 1}]}}, "model.layers[0].x is no field"),
         ({"model": DENSE, "batch": 1}, "did you mean batch_size?"),
         ({"model": DENSE | {"input": {"shape": [64], "dtype": "int64"}}}, "only an embedding takes"),
-        ({"model": DENSE, "world_size": 2}, "it must be ddp, zero1 or fsdp"),
+        ({"model": DENSE, "world_size": 2}, "it must be one of ddp, zero1, fsdp, pipeline, hybrid"),
         ({"model": {"architecture": "lenet", "options": {"side": 3}}}, "options.side is no option of lenet"),
         ({"model": {"architecture": "lenet", "options": {"data": "/etc/passwd"}}}, "it must be true, false"),
         ({"model": {"architecture": "gpt2", "options": {"heads": 7}}}, "it must be a multiple of the 7 heads"),

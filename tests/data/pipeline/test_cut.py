@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from crowdrun.training.strategies.balance import balanced
+from crowdrun.data.pipeline.cut import balanced
 
 
 @pytest.mark.parametrize("costs", [[1, 2, 3, 4, 5, 6], [9, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 9], [5, 1, 5, 1, 5, 1]])
