@@ -27,7 +27,8 @@ def costs_s(setup: Setup, layers: Sequence[nn.Module]) -> list[float]:
             # Thousands of equal layers are measured once; what comes out of one has the right shape for the next.
             kind = (repr(layer), seen.shape)
             if kind not in known:
-                known[kind] = _timed(layer, seen)
+                known[kind] = _timed(layer.to(setup.ranks.device), seen)
+                layer.to("cpu")
             cost, seen = known[kind]
             costs.append(cost)
         return costs

@@ -39,11 +39,12 @@ class Pipeline(Strategy):
         self._place, self._length = mesh.get_local_rank("inside"), mesh["inside"].size()
         self._reader = as_reader(setup.ranks, number=mesh.get_local_rank("across"), of=mesh["across"].size())
         self._count = self._length * CHUNKS[settings.schedule]
-        units = units_of(setup.model(), self._count)
+        # On the host: a card is to hold its own stages, and need not have room for all.
+        units = units_of(setup.model(torch.device("cpu")), self._count)
         self.cuts = self._cuts(units)
         # Each name is as in the whole model, so that the weights of all stages together are the model's.
         self._stages = {
-            number: stage_of(units[self.cuts[number] : self.cuts[number + 1]])
+            number: stage_of(units[self.cuts[number] : self.cuts[number + 1]]).to(setup.ranks.device)
             for number in range(self._place, self._count, self._length)
         }
         self.model = nn.ModuleList(self._stages.values())
