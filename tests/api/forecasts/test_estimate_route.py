@@ -59,6 +59,12 @@ def test_the_answer_is_what_the_forecast_says_here(service: httpx.Client) -> Non
     assert answer.json()["fit"]["fits"] is True
 
 
+def test_each_rank_of_a_pipeline_is_answered(service: httpx.Client) -> None:
+    content = SMALL | {"strategy": "hybrid", "world_size": 4, "schedule": "gpipe", "micro_batches": 2}
+    answer = service.post("/v1/estimate", json=content).json()
+    assert (answer["micro_batch"], [one["layers"] for one in answer["each_rank"]]) == (16, ["0-0", "1-1"])
+
+
 def test_a_client_asks_by_the_name_of_a_network(service: httpx.Client) -> None:
     with Client(str(service.base_url)) as client:
         told = client.estimate({"architecture": "LeNet"}, batch_size=128, strategy="ddp", world_size=2)
