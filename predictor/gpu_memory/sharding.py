@@ -53,7 +53,8 @@ class Sharding:
             loss = loss_of(model, batch)
             self.trace.timeline.enter("backward")
             torch.autograd.backward(loss)
-        return loss
+        # The graph of a deep model takes memory of this process, where a training loop keeps the value alone in mind.
+        return None if loss is None else loss.detach()
 
     def local(self, tensor: Tensor) -> Tensor:
         """This rank's part of a tensor."""

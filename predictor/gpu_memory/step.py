@@ -90,6 +90,10 @@ class _Tracing:
         self._adopt(model, names)
         with names.told_to(self.trace):
             starts = self._train(model, names) if self.settings.training else self._infer(model)
+        del model
+        if self._is_long(starts):
+            # What the model and its optimiser held of this process is free by now.
+            repeat_step(self.trace.timeline, starts)
         return TracedStep(
             timeline=self.trace.timeline,
             names=names,
@@ -144,8 +148,9 @@ class _Tracing:
         batches: list[Any] = []
         for step in range(STEPS):
             starts.append(len(timeline.events))
-            if step and starts[1] - starts[0] > MANY_EVENTS:
-                repeat_step(timeline, starts)
+            if self._is_long(starts):
+                # All that is there now is there in the step that is repeated.
+                self.trace.stop()
                 break
             batches = self._micro_batches()
             timeline.enter("between")
@@ -159,6 +164,10 @@ class _Tracing:
                 self._name_state(optimizer, names)
             timeline.enter("between")
         return starts
+
+    def _is_long(self, starts: list[int]) -> bool:
+        """Whether the second step is not to be taken but repeated."""
+        return len(starts) > 1 and starts[1] - starts[0] > MANY_EVENTS
 
     def _infer(self, model: Module) -> list[int]:
         timeline = self.trace.timeline
