@@ -6,16 +6,20 @@ Traceback (most recent call last):
 crowdrun.data.errors.ConfigError: precision is 'fp8'; it must be one of bf16, fp32, fp64
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from crowdrun.data.errors import ConfigError
+from crowdrun.data.pipeline.names import SCHEDULES
 from crowdrun.data.task import PRECISIONS
 
 #: Whose kernels and allocator are followed: a CUDA device's, or those of the CPU (which can be checked anywhere).
 DEVICES = ("cuda", "cpu")
-STRATEGIES = ("single", "ddp", "zero1", "fsdp")
+STRATEGIES = ("single", "ddp", "zero1", "fsdp", "pipeline", "hybrid")
+#: Those whose ranks hold different layers.
+PIPELINES = ("pipeline", "hybrid")
 #: What a byte can be of; `workspaces` are those that cuBLAS takes from torch's allocator.
 PARTS = (
     "parameters", "buffers", "gradients", "optimizer_state", "activations", "inputs", "temporaries", "workspaces",
@@ -28,7 +32,7 @@ class ForecastSettings:
 
     #: fp32, bf16 under autocast, or fp64.
     precision: str = "fp32"
-    #: Micro-batches a step; their gradients are added up.
+    #: Micro-batches a step, whose gradients are added up; of a pipeline, so many times `micro_batches`.
     accumulation: int = 1
     #: False: the forward pass alone, without gradients.
     training: bool = True
@@ -39,20 +43,71 @@ class ForecastSettings:
     world_size: int = 1
     #: ddp and zero1: the gradients lie in the buckets (DDP's gradient_as_bucket_view).
     bucket_views: bool = False
-    #: Whose memory is said; pipeline stages differ by rank.
-    rank: int = 0
+    #: Whose memory is said. None: of a pipeline, the rank that holds most; else the first.
+    rank: int | None = None
+    #: pipeline and hybrid: the order of forward and backward passes, and the parts of a batch that go through.
+    schedule: str = "1f1b"
+    micro_batches: int = 4
+    #: hybrid: ranks of one pipeline; None is half of all.
+    pipeline_ranks: int | None = None
 
     def __post_init__(self) -> None:
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("device", self.device, DEVICES)
         _one_of("strategy", self.strategy, STRATEGIES)
-        for name in ("accumulation", "world_size"):
+        _one_of("schedule", self.schedule, SCHEDULES)
+        for name in ("accumulation", "world_size", "micro_batches"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; it must be a whole number of 1 or more")
-        if not 0 <= self.rank < self.world_size:
+        if self.rank is not None and not 0 <= self.rank < self.world_size:
             raise ConfigError(
                 f"rank is {self.rank}; with {self.world_size} ranks it must be 0 to {self.world_size - 1}"
             )
+        if self.is_pipeline and not self.training:
+            raise ConfigError(f"the strategy {self.strategy} is forecast in training alone; take another for inference")
+        if self.length < 1 or self.world_size % self.length:
+            raise ConfigError(
+                f"{self.world_size} ranks cannot be divided into pipelines of {self.length}; take pipeline_ranks that "
+                "divide them"
+            )
+
+    @property
+    def is_pipeline(self) -> bool:
+        """Whether ranks hold different layers."""
+        return self.strategy in PIPELINES
+
+    @property
+    def place(self) -> int:
+        """The rank that is traced."""
+        return self.rank or 0
+
+    @property
+    def length(self) -> int:
+        """Ranks that work on the same samples.
+
+        >>> ForecastSettings(strategy="ddp", world_size=8).length
+        1
+        >>> [ForecastSettings(strategy=name, world_size=8).length for name in PIPELINES]
+        [8, 4]
+        """
+        if self.strategy == "hybrid":
+            return max(1, self.world_size // 2) if self.pipeline_ranks is None else self.pipeline_ranks
+        return self.world_size if self.is_pipeline else 1
+
+    @property
+    def pieces(self) -> int:
+        """Parts in which the samples of a rank come in a step."""
+        return self.accumulation * (self.micro_batches if self.is_pipeline else 1)
+
+    def micro_batch(self, batch_size: int) -> int:
+        """Samples that a rank takes at once of a batch of all ranks together.
+
+        >>> ForecastSettings(strategy="ddp", world_size=4, accumulation=2).micro_batch(64)
+        8
+        >>> ForecastSettings(strategy="hybrid", world_size=4, pipeline_ranks=2, micro_batches=8).micro_batch(64)
+        4
+        """
+        return math.ceil(batch_size / (self.world_size // self.length * self.pieces))
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -94,6 +149,18 @@ class ModuleMemory:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RankPeak:
+    """The peak of one rank of a pipeline, MB."""
+
+    rank: int
+    #: The first and the last layer of each of its stages.
+    layers: str
+    allocated_mb: float
+    reserved_mb: float
+    device_mb: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
     """The peak of one training step on one GPU; MB are 2^20 bytes."""
 
@@ -119,6 +186,8 @@ class Forecast:
     notes: tuple[str, ...] = ()
     #: What measurements are learned by (predictor/gpu_memory/learned/features.py): name -> MB, or a number of.
     features: Mapping[str, float] = field(default_factory=dict)
+    #: The ranks of one pipeline, where all were asked for; what is said above is of the one that holds most.
+    each_rank: tuple[RankPeak, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The record as what `json` writes."""

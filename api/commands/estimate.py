@@ -1,7 +1,6 @@
 """`crowdrun estimate`: the GPU memory of a training step, from the model itself, without a GPU."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from crowdrun.api.runs.task_options import task_options
 from crowdrun.data.description.model import ModelDescription, described
 from crowdrun.data.errors import ConfigError, DescriptionError
 from crowdrun.data.forecast import DEVICES, STRATEGIES, Fit, Forecast, ForecastSettings
+from crowdrun.data.pipeline.names import SCHEDULES
 from crowdrun.data.settings import Settings
 from crowdrun.data.task import PRECISIONS, TrainingOptions
 from crowdrun.data.units import memory_mb
@@ -37,7 +37,16 @@ from crowdrun.training.models.table import BUILT_IN, BuiltIn, task_named
 @click.option("--inference", is_flag=True, help="The forward pass alone.")
 @click.option("--strategy", type=click.Choice(STRATEGIES), default="single", show_default=True)
 @click.option("--world", default=None, type=click.IntRange(min=1), help="GPUs of the strategy.")
-@click.option("--rank", default=0, show_default=True, type=click.IntRange(min=0), help="Whose memory is said.")
+@click.option(
+    "--rank", default=None, type=click.IntRange(min=0),
+    help="Whose memory is said; left out: of a pipeline the rank that holds most, else the first.",
+)  # fmt: skip
+@click.option("--schedule", type=click.Choice(SCHEDULES), default="1f1b", show_default=True, help="pipeline, hybrid.")
+@click.option(
+    "--micro-batches", default=4, show_default=True, type=click.IntRange(min=1),
+    help="pipeline, hybrid: parts of a batch that go through.",
+)  # fmt: skip
+@click.option("--pipeline-ranks", default=None, type=click.IntRange(min=1), help="hybrid: GPUs of one pipeline.")
 @click.option("--bucket-views", is_flag=True, help="ddp, zero1: gradient_as_bucket_view.")
 @click.option("--device", type=click.Choice(DEVICES), default="cuda", show_default=True, help="Whose kernels.")
 @click.option("--depth", default=1, show_default=True, type=click.IntRange(min=0), help="Levels of modules to print.")
@@ -59,7 +68,10 @@ def command(
     inference: bool,
     strategy: str,
     world: int | None,
-    rank: int,
+    rank: int | None,
+    schedule: str,
+    micro_batches: int,
+    pipeline_ranks: int | None,
     bucket_views: bool,
     device: str,
     depth: int,
@@ -78,10 +90,12 @@ def command(
     crowdrun estimate task.py --batch 64 --precision bf16 --fit 24GB
     crowdrun estimate docs/examples/transformer.json --batch 64
     crowdrun estimate gpt2 --batch 8 --fit 24GB --remote
+    crowdrun estimate vgg-16 --batch 64 --strategy pipeline --world 4
     """
     how = ForecastSettings(
         precision=precision, accumulation=accumulate, training=not inference, checkpointing=checkpoint, device=device,
         strategy=strategy, world_size=_world(strategy, world), bucket_views=bucket_views, rank=rank,
+        schedule=schedule, micro_batches=micro_batches, pipeline_ranks=pipeline_ranks,
     )  # fmt: skip
     limit_mb = None if limit is None else _size(limit)
     description: ModelDescription | None = None
@@ -107,7 +121,7 @@ def command(
         if description
         else ask_task(built_in.module, options, overhead)
     )
-    micro_batch = math.ceil(options.batch_size / (how.world_size * how.accumulation))
+    micro_batch = how.micro_batch(options.batch_size)
     said = ask(micro_batch, how)
     fitted = None
     if limit_mb is not None:

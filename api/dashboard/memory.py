@@ -19,6 +19,7 @@ from crowdrun.api.serving.problems import STATUSES
 from crowdrun.data.description.complaint import complaint
 from crowdrun.data.description.model import described
 from crowdrun.data.errors import CrowdrunError, DescriptionError
+from crowdrun.data.forecast import STRATEGIES
 from crowdrun.data.task import PRECISIONS
 from crowdrun.data.units import memory_mb
 from crowdrun.training.models.table import BUILT_IN
@@ -35,7 +36,7 @@ CHOICES = {
     "architecture": tuple(BUILT_IN),
     "precision": PRECISIONS,
     "optimizer": ("sgd", "adamw", "adam", "rmsprop"),
-    "strategy": ("single", "ddp", "zero1", "fsdp"),
+    "strategy": STRATEGIES,
 }
 _WHOLE = ("batch_size", "world_size", "accumulation")
 

@@ -26,6 +26,7 @@ from crowdrun.api.serving.metrics import REFUSED
 from crowdrun.data import errors
 from crowdrun.data.description.model import KnownModel, ModelDescription
 from crowdrun.data.errors import BusyError, CrowdrunError, ForecastError, NotInstalledError, TooLongError
+from crowdrun.data.forecast import STRATEGIES
 
 #: Who waits for their turn at most, answers that are remembered, and requests that one process answers.
 MOST_WAITING, MOST_REMEMBERED, MOST_ANSWERED = 8, 256, 200
@@ -161,8 +162,9 @@ def _check(body: EstimateBody) -> None:
     elif isinstance(body.model, KnownModel):
         known_network(body.model)
     if body.strategy == "single" and body.world_size > 1:
+        ways = ", ".join(STRATEGIES[1:])
         raise errors.DescriptionError(
-            f"world_size is {body.world_size} and strategy is 'single'; over several GPUs it must be ddp, zero1 or fsdp"
+            f"world_size is {body.world_size} and strategy is 'single'; over several GPUs it must be one of {ways}"
         )
 
 

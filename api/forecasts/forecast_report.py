@@ -25,6 +25,8 @@ def show_forecast(forecast: Forecast, *, depth: int, console: Console | None = N
         markup=False, soft_wrap=True,
     )  # fmt: skip
     console.print(_levels(forecast))
+    if forecast.each_rank:
+        console.print(_ranks(forecast))
     console.print(_split(forecast))
     console.print(_tree(forecast, depth))
     for note in forecast.notes:
@@ -36,6 +38,16 @@ def _levels(forecast: Forecast) -> Table:
     table.add_row("allocated", memory_text(forecast.allocated_mb), "the tensors, traced")
     table.add_row("reserved", memory_text(forecast.reserved_mb), "what torch's allocator holds for them, simulated")
     table.add_row("device", memory_text(forecast.device_mb), f"the whole card; {forecast.device_basis}")
+    return table
+
+
+def _ranks(forecast: Forecast) -> Table:
+    """Of a pipeline; the rank that is spoken of elsewhere is marked."""
+    table = Table("rank", "layers", "allocated", "reserved", "device")
+    for one in forecast.each_rank:
+        figures = (memory_text(mb) for mb in (one.allocated_mb, one.reserved_mb, one.device_mb))
+        told = f"{one.rank}, told here" if one.rank == forecast.settings.rank else str(one.rank)
+        table.add_row(told, one.layers, *figures)
     return table
 
 

@@ -71,4 +71,4 @@ def on_grid(batch: int) -> int:
 
 def _of_a_rank(how: ForecastSettings) -> ForecastSettings:
     """A search for what fits may come to fewer ranks than the one that was asked for."""
-    return replace(how, rank=min(how.rank, how.world_size - 1))
+    return how if how.rank is None else replace(how, rank=min(how.rank, how.world_size - 1))

@@ -45,11 +45,13 @@ def ask_service(
         ServiceError: it cannot be reached, or refuses; says what it said.
         ConfigError: something is asked for that it does not know.
     """
-    if how.device != "cuda" or how.rank or how.bucket_views:
-        raise ConfigError("--device, --rank and --bucket-views are not known to the service; leave out --remote")
+    if how.device != "cuda" or how.bucket_views:
+        raise ConfigError("--device and --bucket-views are not known to the service; leave out --remote")
     with Client(url) as client:
         return client.estimate(
             model, batch_size=options.batch_size, optimizer=options.optimizer, precision=how.precision,
             accumulation=how.accumulation, training=how.training, checkpointing=how.checkpointing,
-            strategy=how.strategy, world_size=how.world_size, depth=min(depth, 8), fit=fit,
+            strategy=how.strategy, world_size=how.world_size, rank=how.rank,
+            schedule=how.schedule, micro_batches=how.micro_batches, pipeline_ranks=how.pipeline_ranks,
+            depth=min(depth, 8), fit=fit,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -142,7 +143,7 @@ def show_planned(plan: Plan, job: Job, console: Console) -> None:
         rows += [
             ("micro-batches of a rank", pieces or f"{split.micro_batch} sample(s) at once"),
             ("activations", "computed again (checkpointing)" if split.checkpointing else "kept"),
-            ("peak of a rank", memory_text(max(plan.rank_forecast_mb))),
+            ("peak of a rank", _range(plan.rank_forecast_mb)),
         ]
     if plan.placement:
         cards = "; ".join(", ".join(map(str, own)) for own in plan.placement.cards)
@@ -151,6 +152,11 @@ def show_planned(plan: Plan, job: Job, console: Console) -> None:
         if value is not None:
             table.add_row(name, value)
     console.print(table)
+
+
+def _range(each: Sequence[float]) -> str:
+    low, high = memory_text(min(each)), memory_text(max(each))
+    return low if low == high else f"{low} to {high}"
 
 
 def _asked(request: JobRequest) -> str:

@@ -1,19 +1,18 @@
 """A model whose GPU memory is asked for, and what is told of it. The worker that traces reads and writes the same."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from crowdrun.api.schemas.fields import Body
 from crowdrun.data.description.model import AnyModel
-from crowdrun.data.forecast import Fit, Forecast, ForecastSettings, ModuleMemory, Remedy
+from crowdrun.data.forecast import Fit, Forecast, ForecastSettings, ModuleMemory, RankPeak, Remedy
 
 #: Largest card or node that is believed in, MB.
 MOST_MB = 2.0**30
-MOST_SAMPLES, MOST_GPUS = 1 << 24, 4096
+MOST_SAMPLES, MOST_GPUS, MOST_PARTS = 1 << 24, 4096, 1024
 KNOWN_EXAMPLE: dict[str, Any] = {
     "model": {"architecture": "resnet-50"},
     "batch_size": 256,
@@ -61,12 +60,25 @@ class EstimateBody(Body):
     )
     precision: Literal["fp32", "bf16", "fp64"] = Field(default="fp32", description="bf16: under autocast")
     optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = Field(default="adamw", description="sgd: with momentum")
-    strategy: Literal["single", "ddp", "zero1", "fsdp"] = Field(
+    strategy: Literal["single", "ddp", "zero1", "fsdp", "pipeline", "hybrid"] = Field(
         default="single", description="how several GPUs share the work"
     )
     world_size: Annotated[int, Field(ge=1, le=MOST_GPUS, strict=True)] = Field(default=1, description="GPUs")
     accumulation: Annotated[int, Field(ge=1, le=MOST_SAMPLES, strict=True)] = Field(
         default=1, description="micro-batches a step"
+    )
+    schedule: Literal["gpipe", "1f1b", "interleaved", "zero-bubble"] = Field(
+        default="1f1b", description="pipeline and hybrid: the order of forward and backward passes"
+    )
+    micro_batches: Annotated[int, Field(ge=1, le=MOST_PARTS, strict=True)] = Field(
+        default=4, description="pipeline and hybrid: parts of a batch that go through"
+    )
+    pipeline_ranks: Annotated[int, Field(ge=1, le=MOST_GPUS, strict=True)] | None = Field(
+        default=None, description="hybrid: GPUs of one pipeline; left out: half of all"
+    )
+    rank: Annotated[int, Field(ge=0, lt=MOST_GPUS, strict=True)] | None = Field(
+        default=None,
+        description="whose memory is said; left out: of a pipeline the largest, else the first",
     )
     checkpointing: bool = Field(default=False, description="compute repeated blocks again in the backward pass")
     training: bool = Field(default=True, description="false: the forward pass alone")
@@ -82,11 +94,13 @@ class EstimateBody(Body):
         return ForecastSettings(
             precision=self.precision, accumulation=self.accumulation, training=self.training,
             checkpointing=self.checkpointing, strategy=self.strategy, world_size=self.world_size,
+            schedule=self.schedule, micro_batches=self.micro_batches, pipeline_ranks=self.pipeline_ranks,
+            rank=self.rank,
         )  # fmt: skip
 
     @property
     def micro_batch(self) -> int:
-        return math.ceil(self.batch_size / (self.world_size * self.accumulation))
+        return self.settings().micro_batch(self.batch_size)
 
 
 class ModuleAnswer(BaseModel):
@@ -165,6 +179,16 @@ class FitAnswer(BaseModel):
         )  # fmt: skip
 
 
+class RankAnswer(BaseModel):
+    """One rank of a pipeline."""
+
+    rank: int
+    layers: str = Field(description="the first and the last layer of each of its stages")
+    allocated_mb: float
+    reserved_mb: float
+    device_mb: float
+
+
 class EstimateAnswer(BaseModel):
     """What one GPU holds at the peak of a training step; MB are 2^20 bytes."""
 
@@ -179,6 +203,7 @@ class EstimateAnswer(BaseModel):
     peak_phase: str
     tree: ModuleAnswer
     notes: list[str]
+    each_rank: list[RankAnswer] = Field(default=[], description="of one pipeline, where no rank was named")
     fit: FitAnswer | None = None
 
     @classmethod
@@ -188,6 +213,7 @@ class EstimateAnswer(BaseModel):
             reserved_mb=said.reserved_mb, device_mb=said.device_mb, device_basis=said.device_basis,
             split=dict(said.split), peak_step=said.peak_step, peak_phase=said.peak_phase,
             tree=ModuleAnswer.of(said.tree, body.depth), notes=list(said.notes),
+            each_rank=[RankAnswer.model_validate(asdict(one)) for one in said.each_rank],
             fit=FitAnswer.of(fit, said.settings) if fit else None,
         )  # fmt: skip
 
@@ -197,4 +223,5 @@ class EstimateAnswer(BaseModel):
             settings=settings, parameters=self.parameters, allocated_mb=self.allocated_mb, reserved_mb=self.reserved_mb,
             device_mb=self.device_mb, device_basis=self.device_basis, split=self.split, peak_step=self.peak_step,
             peak_phase=self.peak_phase, tree=self.tree.to_record(), notes=tuple(self.notes),
+            each_rank=tuple(RankPeak(**one.model_dump()) for one in self.each_rank),
         )  # fmt: skip

@@ -18,7 +18,7 @@ from crowdrun.predictor.gpu_memory.card_models import Configuration, configurati
 from crowdrun.predictor.gpu_memory.device import DeviceOverhead
 from crowdrun.predictor.gpu_memory.forecast import forecast_program
 from crowdrun.predictor.gpu_memory.learned.reserved_line import reserved_line
-from crowdrun.predictor.gpu_memory.step import Program
+from crowdrun.predictor.gpu_memory.program import Program
 
 _MB = 1 << 20
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn, optim
 from torch.nn import functional
 
-from crowdrun.predictor.gpu_memory.step import Program
+from crowdrun.predictor.gpu_memory.program import Program
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from crowdrun.data.description.model import ModelDescription
 from crowdrun.data.description.walk import follow
 from crowdrun.data.errors import ConfigError
 from crowdrun.predictor.gpu_memory.described_layers import MAKERS
-from crowdrun.predictor.gpu_memory.step import Program
+from crowdrun.predictor.gpu_memory.program import Program
 
 #: Those that a description may be trained with, as `training/optimizers.py` has them; what they keep is what counts.
 OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {

@@ -1,21 +1,23 @@
 """From a traced step to the forecast: the peak, its parts, and what the allocator reserves for it."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
 
-from crowdrun.data.forecast import Forecast, ForecastSettings, ModuleMemory
+from crowdrun.data.forecast import Forecast, ForecastSettings, ModuleMemory, RankPeak
 from crowdrun.predictor.gpu_memory.caching_allocator import MIN_BLOCK, simulate
 from crowdrun.predictor.gpu_memory.cuda_rules import CUBLAS_WORKSPACE_BYTES
 from crowdrun.predictor.gpu_memory.device import UNMEASURED, DeviceModel
 from crowdrun.predictor.gpu_memory.learned.features import features_of
 from crowdrun.predictor.gpu_memory.module_names import ModuleNames
 from crowdrun.predictor.gpu_memory.parts import parts_at
-from crowdrun.predictor.gpu_memory.step import Program, TracedStep, trace_step
+from crowdrun.predictor.gpu_memory.program import Program
+from crowdrun.predictor.gpu_memory.step import TracedStep, trace_step
 
 _MB = 1 << 20
 
@@ -59,7 +61,26 @@ def forecast(
 
 def forecast_program(program: Program, settings: ForecastSettings, overhead: DeviceModel = UNMEASURED) -> Forecast:
     """The same for functions that are already together."""
+    if settings.is_pipeline and settings.rank is None:
+        return _of_the_largest_rank(program, settings, overhead)
     return forecast_of(trace_step(program, settings), settings, overhead)
+
+
+def _of_the_largest_rank(program: Program, settings: ForecastSettings, overhead: DeviceModel) -> Forecast:
+    """Each rank of one pipeline is traced; the copies of a pipeline are alike."""
+    largest, each = None, []
+    for rank in range(settings.length):
+        traced = trace_step(program, replace(settings, rank=rank))
+        said = forecast_of(traced, replace(settings, rank=rank), overhead)
+        each.append(
+            RankPeak(
+                rank=rank, layers=traced.layers, allocated_mb=said.allocated_mb, reserved_mb=said.reserved_mb,
+                device_mb=said.device_mb,
+            )
+        )  # fmt: skip
+        if largest is None or said.reserved_mb > largest.reserved_mb:
+            largest = said
+    return replace(cast(Forecast, largest), each_rank=tuple(each))
 
 
 def forecast_of(traced: TracedStep, settings: ForecastSettings, overhead: DeviceModel = UNMEASURED) -> Forecast:

@@ -6,7 +6,6 @@ from typing import Any
 from unittest import mock
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -14,11 +13,11 @@ from torch.distributed.fsdp._fully_shard import _fsdp_param
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor._sharding_prop import ShardingPropagator
 from torch.nn import Module
-from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import _disable_current_modes
 
-from crowdrun.data.errors import ForecastError
 from crowdrun.data.recompute import repeated_blocks
+from crowdrun.predictor.gpu_memory.fake_group import fake_group
+from crowdrun.predictor.gpu_memory.program import Program
 from crowdrun.predictor.gpu_memory.sharding import Sharding
 from crowdrun.predictor.gpu_memory.timeline import KIND
 
@@ -31,11 +30,8 @@ class FullySharded(Sharding):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        if dist.is_initialized():
-            raise ForecastError("this process is already one rank of a group; forecast fsdp from a process of its own")
         settings = self.settings
-        dist.init_process_group("fake", store=FakeStore(), rank=settings.rank, world_size=settings.world_size)
-        try:
+        with fake_group(rank=settings.place, world_size=settings.world_size, strategy=settings.strategy):
             self._mesh = init_device_mesh("cpu", (settings.world_size,))
             self.trace.specials |= {
                 "fsdp::all_gather_copy_in": _copy_in,
@@ -47,10 +43,9 @@ class FullySharded(Sharding):
                 mock.patch.object(ShardingPropagator, _META, _unseen(getattr(ShardingPropagator, _META))),
             ):
                 yield
-        finally:
-            dist.destroy_process_group()
 
-    def place(self, model: Module) -> Module:
+    def place(self, model: Module, program: Program) -> Module:
+        del program
         for block in repeated_blocks(model):
             fully_shard(block, mesh=self._mesh)
         fully_shard(model, mesh=self._mesh)

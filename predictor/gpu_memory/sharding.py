@@ -1,8 +1,9 @@
 """How a strategy changes what one rank holds; `STRATEGIES` is the table of them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,8 +11,12 @@ from torch.nn import Module, Parameter
 from torch.optim import Optimizer
 
 from crowdrun.data.forecast import ForecastSettings
+from crowdrun.predictor.gpu_memory.program import Program
 from crowdrun.predictor.gpu_memory.timeline import KIND
 from crowdrun.predictor.gpu_memory.trace import MemoryTrace
+
+#: (model, micro-batch) -> its loss.
+LossOf = Callable[[Module, Any], Tensor]
 
 
 class Sharding:
@@ -26,9 +31,30 @@ class Sharding:
         """What is needed around the trace."""
         yield
 
-    def place(self, model: Module) -> Module:
+    #: Layers that this rank has, where it has not all.
+    layers: str = ""
+
+    def place(self, model: Module, program: Program) -> Module:
         """The model as this rank holds it."""
+        del program
         return model
+
+    @property
+    def batches(self) -> int:
+        """Micro-batches of a step. Two stand for any larger number: from the second on, gradients are added to those
+        that are there."""
+        return min(self.settings.accumulation, 2)
+
+    def work_on(self, batches: list[Any], model: Module, loss_of: LossOf) -> Tensor | None:
+        """Forward and back; the last loss, if it is kept until the next step."""
+        loss: Tensor | None = None
+        for batch in batches:
+            self.trace.timeline.enter("forward")
+            loss = loss_of(model, batch)
+            self.trace.timeline.enter("backward")
+            torch.autograd.backward(loss)
+        # The graph of a deep model takes memory of this process, where a training loop keeps the value alone in mind.
+        return None if loss is None else loss.detach()
 
     def local(self, tensor: Tensor) -> Tensor:
         """This rank's part of a tensor."""
@@ -109,7 +135,7 @@ class ShardedState(DataParallel):
             for parameter in sorted(group["params"], key=Tensor.numel, reverse=True):
                 rank = held.index(min(held))
                 held[rank] += parameter.numel()
-                if rank == self.settings.rank:
+                if rank == self.settings.place:
                     mine.append(parameter)
             group["params"] = mine
         optimizer.param_groups[:] = [group for group in optimizer.param_groups if group["params"]]
@@ -126,10 +152,12 @@ def sharding_for(settings: ForecastSettings, trace: MemoryTrace) -> Iterator[Sha
 
 
 _PACKAGE = "crowdrun.predictor.gpu_memory."
-#: Strategy -> module and class; torch's FSDP takes a second to import.
+#: Strategy -> module and class; torch's FSDP and pipelines take a second to import.
 STRATEGIES: Mapping[str, tuple[str, str]] = {
     "single": ("sharding", "Sharding"),
     "ddp": ("sharding", "DataParallel"),
     "zero1": ("sharding", "ShardedState"),
     "fsdp": ("fully_sharded", "FullySharded"),
+    "pipeline": ("stages", "Stages"),
+    "hybrid": ("stages", "Stages"),
 }

@@ -7,7 +7,7 @@ operations is taken once, and its second pass is the first one's again (`repeat.
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -22,6 +22,7 @@ from crowdrun.data.forecast import ForecastSettings
 from crowdrun.data.recompute import checkpoint_blocks
 from crowdrun.predictor.gpu_memory.cuda_rules import CUDA_KERNEL_BYTES, KERNEL_BYTES, cuda_rules
 from crowdrun.predictor.gpu_memory.module_names import ModuleNames
+from crowdrun.predictor.gpu_memory.program import Program
 from crowdrun.predictor.gpu_memory.repeat import repeat_step
 from crowdrun.predictor.gpu_memory.sharding import Sharding, sharding_for
 from crowdrun.predictor.gpu_memory.timeline import KIND, Timeline
@@ -32,20 +33,6 @@ STEPS = 2
 _TRUNCATED = "_no_grad_trunc_normal_"
 #: From so many events on, the second step is not taken but repeated.
 MANY_EVENTS = 100_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Program:
-    """What is traced: the functions of a task, bound to its options."""
-
-    #: Makes the model.
-    model: Callable[[], Module]
-    #: Makes a micro-batch.
-    batch: Callable[[], Any]
-    #: (model, batch) -> scalar.
-    loss: Callable[[Module, Any], Tensor]
-    #: Makes the optimiser of a model; None where nothing is trained.
-    optimizer: Callable[[Module], Optimizer] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +47,8 @@ class TracedStep:
     #: Number of events before each step.
     step_starts: tuple[int, ...]
     notes: tuple[str, ...]
+    #: Of a pipeline: the first and the last layer of each stage of the rank.
+    layers: str = ""
 
 
 def trace_step(program: Program, settings: ForecastSettings) -> TracedStep:
@@ -85,6 +74,8 @@ class _Tracing:
         self.program, self.settings, self.trace, self.sharding = program, settings, trace, sharding
         self.on_host: set[int] = set()
         self.notes: list[str] = []
+        #: A training loop has it in a variable until the next step.
+        self._last_loss: Tensor | None = None
 
     def run(self) -> TracedStep:
         model = self._build()
@@ -92,13 +83,17 @@ class _Tracing:
         model.train(self.settings.training)
         if self.settings.checkpointing:
             self.notes.append(checkpoint_blocks(model))
-        model = self.sharding.place(model)
-        names = ModuleNames(model)
         parameters = sum(parameter.numel() for parameter in model.parameters())
+        model = self.sharding.place(model, self.program)
+        names = ModuleNames(model)
         self.trace.restart()
         self._adopt(model, names)
         with names.told_to(self.trace):
             starts = self._train(model, names) if self.settings.training else self._infer(model)
+        del model
+        if self._is_long(starts):
+            # What the model and its optimiser held of this process is free by now.
+            repeat_step(self.trace.timeline, starts)
         return TracedStep(
             timeline=self.trace.timeline,
             names=names,
@@ -106,6 +101,7 @@ class _Tracing:
             parameters=parameters,
             step_starts=tuple(starts),
             notes=tuple(note for note in (*self.notes, *self.sharding.notes) if note),
+            layers=self.sharding.layers,
         )
 
     def _build(self) -> Module:
@@ -152,18 +148,15 @@ class _Tracing:
         batches: list[Any] = []
         for step in range(STEPS):
             starts.append(len(timeline.events))
-            if step and starts[1] - starts[0] > MANY_EVENTS:
-                repeat_step(timeline, starts)
+            if self._is_long(starts):
+                # All that is there now is there in the step that is repeated.
+                self.trace.stop()
                 break
             batches = self._micro_batches()
             timeline.enter("between")
             optimizer.zero_grad(set_to_none=True)
-            loss = None
-            for batch in batches:
-                timeline.enter("forward")
-                loss = self._loss(model, batch)
-                timeline.enter("backward")
-                cast(Any, loss).backward()
+            self._last_loss = None
+            self._last_loss = self.sharding.work_on(batches, model, self._loss)
             self._name_gradients(model, names)
             timeline.enter("optimizer")
             optimizer.step()
@@ -171,6 +164,10 @@ class _Tracing:
                 self._name_state(optimizer, names)
             timeline.enter("between")
         return starts
+
+    def _is_long(self, starts: list[int]) -> bool:
+        """Whether the second step is not to be taken but repeated."""
+        return len(starts) > 1 and starts[1] - starts[0] > MANY_EVENTS
 
     def _infer(self, model: Module) -> list[int]:
         timeline = self.trace.timeline
@@ -183,9 +180,8 @@ class _Tracing:
         return starts
 
     def _micro_batches(self) -> list[Any]:
-        """Two stand for any larger number: from the second on, gradients are added to those that are there."""
         self.trace.timeline.enter("input")
-        batches = [self.program.batch() for _ in range(min(self.settings.accumulation, 2))]
+        batches = [self.program.batch() for _ in range(self.sharding.batches)]
         for tensor in _tensors_in(batches):
             self._name(tensor, "inputs")
         return batches

@@ -14,7 +14,7 @@ from torch.utils.data import default_collate
 
 from crowdrun.data.errors import ForecastError
 from crowdrun.data.task import TrainingOptions, TrainingTask
-from crowdrun.predictor.gpu_memory.step import Program
+from crowdrun.predictor.gpu_memory.program import Program
 
 
 def task_program(task: TrainingTask, options: TrainingOptions, *, micro_batch: int, training: bool = True) -> Program:

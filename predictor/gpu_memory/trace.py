@@ -41,10 +41,11 @@ _PLAIN = {Tensor, torch.nn.Parameter}
 
 
 class _Follower(weakref.ref[Any]):
-    """A weak reference to a storage that knows the storage's address."""
+    """A weak reference to a storage that knows the storage's address, and its number in the timeline."""
 
-    __slots__ = ("address",)
+    __slots__ = ("address", "number")
     address: int
+    number: int
 
 
 class MemoryTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -71,8 +72,8 @@ class MemoryTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         #: Numbers of storages whose memory was given up while their tensors stay.
         self._given_up: set[int] = set()
         self._extra_bytes = extra_bytes or {}
+        #: By the address of the storage.
         self._followers: dict[int, _Follower] = {}
-        self._numbers: dict[int, int] = {}
         #: Addresses of storages that held values until something unknown was written into them.
         self._tainted: set[int] = set()
 
@@ -83,12 +84,17 @@ class MemoryTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def number_of(self, tensor: Tensor) -> int | None:
         """The number of the tensor's storage in the timeline."""
-        return self._numbers.get(tensor.untyped_storage()._cdata)
+        follower = self._followers.get(tensor.untyped_storage()._cdata)
+        return None if follower is None else follower.number
 
     def restart(self) -> None:
         """Forget all that was seen: what follows is what the device sees."""
         self.timeline = Timeline()
-        self._followers, self._numbers = {}, {}
+        self._followers = {}
+
+    def stop(self) -> None:
+        """Follow nothing any more: what goes now, goes unseen."""
+        self._followers = {}
 
     def adopt(self, tensor: Tensor) -> None:
         """Follow a tensor that was made elsewhere."""
@@ -225,17 +231,17 @@ class MemoryTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _follow(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         address = storage._cdata
-        if address in self._numbers:
+        if address in self._followers:
             return
         follower = _Follower(storage, self._gone)
         follower.address = address
-        self._numbers[address] = self.timeline.allocate(storage.nbytes(), module=self.module)
+        follower.number = self.timeline.allocate(storage.nbytes(), module=self.module)
         self._followers[address] = follower
 
     def _gone(self, follower: _Follower) -> None:
         self._tainted.discard(follower.address)
         del self._followers[follower.address]
-        number = self._numbers.pop(follower.address)
+        number = follower.number
         if number in self._given_up:
             self._given_up.discard(number)
         else:

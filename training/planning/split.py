@@ -2,15 +2,16 @@
 
 What costs least comes first: accumulation (the same work in smaller pieces), then sharding (1.5 times the traffic of
 ddp; Rajbhandari et al., "ZeRO", 2020), then activation checkpointing (each block is computed twice, about a third more;
-Chen et al., "Training deep nets with sublinear memory cost", 2016), then more GPUs.
+Chen et al., "Training deep nets with sublinear memory cost", 2016), then a pipeline (GPUs wait for each other at its
+ends; only for a sequence of layers), then more GPUs.
 """
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from crowdrun.data.errors import ForecastError
-from crowdrun.data.forecast import Forecast, ForecastSettings
+from crowdrun.data.errors import ConfigError, ForecastError
+from crowdrun.data.forecast import PIPELINES, Forecast, ForecastSettings
 
 #: Samples that one rank takes at once, and how -> the forecast of its memory.
 Ask = Callable[[int, ForecastSettings], Forecast]
@@ -28,6 +29,8 @@ FORECAST_AS = {
     "zero1": "zero1",
     "fsdp": "fsdp",
     "hsdp": "fsdp",
+    "pipeline": "pipeline",
+    "hybrid": "hybrid",
 }
 
 
@@ -51,6 +54,8 @@ class Split:
     features: Mapping[str, float] = field(default_factory=dict)
     #: Where what lies between the traced step and the whole card is known from.
     basis: str = ""
+    #: Forecast of each rank, MB; `forecast_mb` is the largest.
+    ranks_mb: tuple[float, ...] = ()
 
 
 def choose_split(
@@ -72,23 +77,33 @@ def choose_split(
         limit_mb: memory of one card, MB.
         margin: of a forecast, the factor of the risk that the card may turn out too small.
         settings: precision and device of the forecast.
-        strategy: the runner's strategy where the person has chosen it; None chooses ddp or fsdp.
+        strategy: the runner's strategy where the person has chosen it; None chooses ddp, fsdp or a pipeline.
 
     Raises:
         ForecastError: the step cannot be forecast, or not with this strategy.
     """
     least: Split | None = None
+    trouble = ForecastError("there is no GPU to plan for; say how many there may be")
     for world_size in gpus:
         for name, checkpointing in _ways(strategy, world_size):
-            found = _smallest_accumulation(
-                ask, name, batch_size=batch_size, limit_mb=limit_mb, margin=margin,
-                how=replace(settings, world_size=world_size, strategy=forecast_as(name), checkpointing=checkpointing),
-            )  # fmt: skip
+            try:
+                found = _smallest_accumulation(
+                    ask, name, batch_size=batch_size, limit_mb=limit_mb, margin=margin,
+                    how=replace(
+                        settings, world_size=world_size, strategy=forecast_as(name), checkpointing=checkpointing
+                    ),
+                )  # fmt: skip
+            except (ConfigError, ForecastError) as error:
+                if name not in PIPELINES:
+                    raise
+                # Of a pipeline there is none for this model, or not of so many ranks.
+                trouble = ForecastError(str(error))
+                continue
             if found.fits:
                 return found
             least = found if least is None or found.needed_mb < least.needed_mb else least
     if least is None:
-        raise ForecastError("there is no GPU to plan for; say how many there may be")
+        raise trouble
     return least
 
 
@@ -119,6 +134,8 @@ def _ways(strategy: str | None, world_size: int) -> Iterator[tuple[str, bool]]:
     for checkpointing in (False, True):
         for name in names:
             yield name, checkpointing
+    if world_size > 1 and not strategy:
+        yield from (("pipeline", checkpointing) for checkpointing in (False, True))
 
 
 def _smallest_accumulation(
@@ -131,11 +148,12 @@ def _smallest_accumulation(
             ask, name, batch_size=batch_size, accumulation=accumulation, limit_mb=limit_mb, margin=margin, how=how
         )
 
-    each = math.ceil(batch_size / how.world_size)
+    each = how.micro_batch(batch_size)
     pieces = sorted({*(1 << power for power in range(each.bit_length()) if 1 << power < each), each})
-    whole, finest = tried(pieces[0]), tried(pieces[-1]) if len(pieces) > 1 else None
-    if whole.fits or finest is None:
+    whole = tried(pieces[0])
+    if whole.fits or len(pieces) == 1:
         return whole
+    finest = tried(pieces[-1])
     if not finest.fits:
         return finest
     low, high, best = 0, len(pieces) - 1, finest
@@ -149,9 +167,11 @@ def _smallest_accumulation(
 def _split(
     ask: Ask, name: str, *, batch_size: int, accumulation: int, limit_mb: float, margin: Margin, how: ForecastSettings
 ) -> Split:
-    micro_batch = math.ceil(batch_size / (how.world_size * accumulation))
-    said = ask(micro_batch, replace(how, accumulation=accumulation))
-    mb = said.device_mb if how.device == "cuda" else said.allocated_mb
+    how = replace(how, accumulation=accumulation)
+    micro_batch = how.micro_batch(batch_size)
+    said = ask(micro_batch, how)
+    ranks_mb = _of_each_rank(said)
+    mb = max(ranks_mb)
     needed_mb = mb * margin(said)
     return Split(
         strategy=name,
@@ -162,6 +182,19 @@ def _split(
         forecast_mb=mb,
         needed_mb=needed_mb,
         fits=needed_mb <= limit_mb,
+        ranks_mb=ranks_mb,
         features=said.features,
         basis=said.device_basis,
     )
+
+
+def _of_each_rank(said: Forecast) -> tuple[float, ...]:
+    """MB of the card as a whole on GPUs, of the step's tensors on CPUs."""
+    how = said.settings
+    if how.device == "cuda":
+        each = [one.device_mb for one in said.each_rank] or [said.device_mb]
+    else:
+        # Each rank builds the whole model in its host's memory before it keeps its own layers.
+        whole = said.parameters * (8 if how.precision == "fp64" else 4) / 2**20
+        each = [max(one.allocated_mb, whole) for one in said.each_rank] or [said.allocated_mb]
+    return tuple(each) * (how.world_size // len(each))

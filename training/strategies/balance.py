@@ -1,8 +1,4 @@
-"""Where to cut a sequence of layers, such that the slowest stage is as fast as can be.
-
->>> balanced([1.0, 1.0, 1.0, 5.0, 1.0, 1.0], 3)
-[0, 3, 4, 6]
-"""
+"""What each layer of a sequence costs, measured: a pipeline is cut by it."""
 
 import time
 from collections.abc import Sequence
@@ -11,42 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
+from crowdrun.data.pipeline.loss_apart import inputs_of
 from crowdrun.training.strategies.base import Setup
-from crowdrun.training.strategies.micro_batches import inputs_of, to_device
+from crowdrun.training.strategies.micro_batches import to_device
 
 #: Passes of which the fastest counts, after one to warm up.
 PASSES = 2
-
-
-def balanced(costs: Sequence[float], stages: int) -> list[int]:
-    """The first layer of each stage, and the number of layers: no stage is empty.
-
-    The least cost of the slowest stage is found by halving the interval in which it lies; a stage is filled as far
-    as that cost allows.
-    """
-    low, high = max(costs), sum(costs)
-    cuts = _filled(costs, stages, high)
-    for _ in range(60):
-        middle = (low + high) / 2
-        found = _filled(costs, stages, middle)
-        if found[-1] == len(costs):
-            cuts, high = found, middle
-        else:
-            low = middle
-    return cuts
-
-
-def _filled(costs: Sequence[float], stages: int, most: float) -> list[int]:
-    """Cuts with no stage above `most`; the last cut is below the number of layers where that cannot be done."""
-    cuts, layer = [0], 0
-    for left in range(stages - 1, -1, -1):
-        total = 0.0
-        # One layer is left for each stage that follows.
-        while layer < len(costs) - left and (total == 0.0 or total + costs[layer] <= most):
-            total += costs[layer]
-            layer += 1
-        cuts.append(layer)
-    return cuts
 
 
 def costs_s(setup: Setup, layers: Sequence[nn.Module]) -> list[float]:
@@ -55,13 +21,14 @@ def costs_s(setup: Setup, layers: Sequence[nn.Module]) -> list[float]:
     batch = to_device(default_collate([samples[index] for index in range(2)]), setup)
     state = torch.get_rng_state()
     try:
-        seen = inputs_of(setup.task, batch)
+        seen = inputs_of(setup.task.loss, batch)
         costs, known = [], dict[tuple[object, ...], tuple[float, Tensor]]()
         for layer in layers:
             # Thousands of equal layers are measured once; what comes out of one has the right shape for the next.
             kind = (repr(layer), seen.shape)
             if kind not in known:
-                known[kind] = _timed(layer, seen)
+                known[kind] = _timed(layer.to(setup.ranks.device), seen)
+                layer.to("cpu")
             cost, seen = known[kind]
             costs.append(cost)
         return costs

@@ -34,13 +34,13 @@ class Setup:
     #: What an earlier attempt of the run measured and chose, so that this one need not choose otherwise.
     decided: Mapping[str, Any] = field(default_factory=dict)
 
-    def model(self) -> nn.Module:
-        """The network on this rank's device, with the same first weights on every rank."""
+    def model(self, device: torch.device | None = None) -> nn.Module:
+        """The network on a device, this rank's if none is named, with the same first weights on every rank."""
         torch.manual_seed(self.options.seed)
         model = self.task.model(self.options)
         if self.options.activation_checkpointing:
             checkpoint_blocks(model)
-        return placed(model, self.ranks.device, self.options)
+        return placed(model, device or self.ranks.device, self.options)
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """The task's, of a batch."""

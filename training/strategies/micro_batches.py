@@ -1,55 +1,12 @@
-"""Parts of a batch, and a task's loss taken apart: what goes into the model, and what is made of what comes out.
-
-A task's `loss(model, batch)` calls the model once. With a model that stops it there, its input is seen; with one that
-answers with what the last stage computed, the loss is.
-"""
+"""Parts of a batch that are under way at once."""
 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from crowdrun.data.errors import ConfigError
-from crowdrun.data.task import TrainingTask
 from crowdrun.training.batches import Share, moved
 from crowdrun.training.parts import cut, samples_in
 from crowdrun.training.strategies.base import Setup
-
-
-class _SeenError(Exception):
-    def __init__(self, inputs: tuple[Any, ...]) -> None:
-        self.inputs = inputs
-
-
-class _Stop(nn.Module):
-    def forward(self, *inputs: Any) -> Any:
-        raise _SeenError(inputs)
-
-
-class StandIn(nn.Module):
-    """Answers with what was computed before."""
-
-    def __init__(self, out: Tensor) -> None:
-        super().__init__()
-        self._out = out
-
-    def forward(self, *inputs: Any) -> Tensor:
-        del inputs
-        return self._out
-
-
-def inputs_of(task: TrainingTask, batch: Any) -> Tensor:
-    """What the task's loss puts into the model.
-
-    Raises:
-        ConfigError: it is not one tensor.
-    """
-    try:
-        task.loss(_Stop(), batch)
-    except _SeenError as seen:
-        if len(seen.inputs) == 1 and isinstance(seen.inputs[0], Tensor):
-            return seen.inputs[0]
-    raise ConfigError("a pipeline needs a task whose loss calls the model once, with one tensor; take another strategy")
 
 
 def parts_of(share: Share, wanted: int, *, most: int | None) -> list[Any]:

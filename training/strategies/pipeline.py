@@ -6,28 +6,27 @@ balanced by what each was measured to cost (`balance.py`). With `hybrid` there a
 gradients are averaged stage by stage.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
-from itertools import chain
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.pipelining import PipelineStage
 
-from crowdrun.data.errors import ConfigError
+from crowdrun.data.pipeline.cut import Unit, balanced, stage_of, units_of
+from crowdrun.data.pipeline.loss_apart import StandIn, inputs_of
+from crowdrun.data.pipeline.names import CHUNKS
+from crowdrun.data.pipeline.schedules import make_schedule
 from crowdrun.training.batches import Share
 from crowdrun.training.checkpoints.tensors import Held, held
 from crowdrun.training.parts import samples_in
 from crowdrun.training.ranks import Ranks
-from crowdrun.training.strategies.balance import balanced, costs_s
+from crowdrun.training.strategies.balance import costs_s
 from crowdrun.training.strategies.base import Setup, Strategy, as_reader
 from crowdrun.training.strategies.flat import sum_gradients
 from crowdrun.training.strategies.mesh import group_size, two_levels
-from crowdrun.training.strategies.micro_batches import StandIn, inputs_of, parts_of
-from crowdrun.training.strategies.schedules import CHUNKS, make_schedule
-
-Unit = list[tuple[str, nn.Module]]
+from crowdrun.training.strategies.micro_batches import parts_of
 
 
 class Pipeline(Strategy):
@@ -39,12 +38,13 @@ class Pipeline(Strategy):
         self._group, self._copies = mesh.get_group("inside"), mesh.get_group("across")
         self._place, self._length = mesh.get_local_rank("inside"), mesh["inside"].size()
         self._reader = as_reader(setup.ranks, number=mesh.get_local_rank("across"), of=mesh["across"].size())
-        units = _units(setup.model())
         self._count = self._length * CHUNKS[settings.schedule]
+        # On the host: a card is to hold its own stages, and need not have room for all.
+        units = units_of(setup.model(torch.device("cpu")), self._count)
         self.cuts = self._cuts(units)
         # Each name is as in the whole model, so that the weights of all stages together are the model's.
         self._stages = {
-            number: nn.Sequential(OrderedDict(chain.from_iterable(units[self.cuts[number] : self.cuts[number + 1]])))
+            number: stage_of(units[self.cuts[number] : self.cuts[number + 1]]).to(setup.ranks.device)
             for number in range(self._place, self._count, self._length)
         }
         self.model = nn.ModuleList(self._stages.values())
@@ -77,7 +77,7 @@ class Pipeline(Strategy):
             losses[int(number)] = loss.detach()
             return loss * (share_of_batch / len(parts))
 
-        inputs = torch.cat([inputs_of(self.setup.task, part) for part in parts]) if self._place == 0 else None
+        inputs = torch.cat([inputs_of(self.setup.task.loss, part) for part in parts]) if self._place == 0 else None
         schedule = self._schedule(len(parts), samples_in(parts[0]))
         schedule._loss_fn = loss_of
         numbers = torch.arange(len(parts)) if self.counts else None
@@ -110,17 +110,12 @@ class Pipeline(Strategy):
 
     def _cuts(self, units: list[Unit]) -> list[int]:
         """The first unit of each stage, and their number: the same on all ranks."""
-        if len(units) < self._count:
-            raise ConfigError(
-                f"the model has {len(units)} layers with parameters, too few for {self._count} stages of a pipeline; "
-                "take fewer ranks"
-            )
         before = list(self.setup.decided.get("cuts", ()))
         if len(before) == self._count + 1 and before[-1] == len(units):
             return before
         told: list[Any] = [None]
         if self.setup.ranks.first:
-            told = [balanced(costs_s(self.setup, [nn.Sequential(OrderedDict(unit)) for unit in units]), self._count)]
+            told = [balanced(costs_s(self.setup, [stage_of([unit]) for unit in units]), self._count)]
         dist.broadcast_object_list(told, src=0)
         return list(told[0])
 
@@ -129,9 +124,13 @@ class Pipeline(Strategy):
         key = (micro_batches, samples)
         if key not in self._schedules:
             self._schedules[key] = make_schedule(
-                self.settings.schedule, self._stages, count=self._count, micro_batches=micro_batches,
-                device=self.setup.ranks.device, group=self._group,
-            )  # fmt: skip
+                self.settings.schedule,
+                [
+                    PipelineStage(stage, number, self._count, self.setup.ranks.device, group=self._group)
+                    for number, stage in self._stages.items()
+                ],
+                micro_batches=micro_batches,
+            )
         return self._schedules[key]
 
     def _average(self) -> None:
@@ -139,30 +138,6 @@ class Pipeline(Strategy):
         if self._reader.world_size == 1:
             return
         sum_gradients(self.model, self._copies)
-
-
-def _units(model: nn.Module) -> list[Unit]:
-    """What is never cut: a layer with parameters, and those without that follow it (or lead to the first).
-
-    Raises:
-        ConfigError: the model is no sequence, or two layers share a parameter.
-    """
-    if not isinstance(model, nn.Sequential):
-        raise ConfigError(
-            f"a pipeline needs a model that is an nn.Sequential, not {type(model).__name__}; take another strategy"
-        )
-    each = [id(parameter) for layer in model.children() for parameter in set(layer.parameters())]
-    if len(each) != len(set(each)):
-        raise ConfigError("two layers of the model share a parameter, which a pipeline cannot divide")
-    units: list[Unit] = [[]]
-    filled = False
-    for name, layer in model.named_children():
-        has_parameters = any(True for _ in layer.parameters())
-        if has_parameters and filled:
-            units.append([])
-        filled = filled or has_parameters
-        units[-1].append((name, layer))
-    return units
 
 
 class Hybrid(Pipeline):

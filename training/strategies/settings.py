@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from crowdrun.data.errors import ConfigError
+from crowdrun.data.pipeline.names import SCHEDULES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,7 @@ class PipelineSettings:
     micro_batches: int = 4
 
     def __post_init__(self) -> None:
-        _one_of("schedule", self.schedule, ("gpipe", "1f1b", "interleaved", "zero-bubble"))
+        _one_of("schedule", self.schedule, SCHEDULES)
         _whole("micro_batches", self.micro_batches, least=1)
 
 

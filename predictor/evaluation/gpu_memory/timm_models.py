@@ -13,7 +13,7 @@ from torch import nn, optim
 from torch.nn import functional
 
 from crowdrun.data.errors import ConfigError
-from crowdrun.predictor.gpu_memory.step import Program
+from crowdrun.predictor.gpu_memory.program import Program
 
 #: torchvision's operations that it gives a shape rule as it is imported; its library for CUDA, which brings them, does
 #: not load beside torch for the CPU.

@@ -74,6 +74,20 @@ def test_a_batch_is_shared_by_gpus_and_micro_batches(task: str, capsys: pytest.C
     assert said["micro_batch"] == 8
 
 
+def test_every_rank_of_a_pipeline_is_told_and_one_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    asks = ("lenet", "--batch", "64", "--strategy", "pipeline", "--world", "2", "--micro-batches", "8")
+    said = asked(capsys, *asks)
+    [first, last] = said["each_rank"]
+    assert said["micro_batch"] == 8
+    assert said["settings"]["rank"] == 0
+    assert (first["layers"].split("-")[0], first["allocated_mb"]) == ("0", said["allocated_mb"])
+    one = asked(capsys, *asks, "--rank", "1", "--schedule", "gpipe")
+    assert one["each_rank"] == []
+    assert one["allocated_mb"] > last["allocated_mb"]
+    assert run(*asks) == 0
+    assert "0, told here" in capsys.readouterr().out
+
+
 def test_fit_says_the_largest_batch_and_what_would_help(task: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(task, "--batch", "1000000", "--fit", "1GB") == 0
     shown = capsys.readouterr().out
@@ -97,6 +111,7 @@ def test_a_plot_is_written(name: str, task: str, tmp_path: Path) -> None:
         (["--strategy", "fsdp"], "say how many with --world"),
         (["--option", "width"], "is not KEY=VALUE"),
         (["--strategy", "ddp", "--world", "2", "--rank", "2"], "must be 0 to 1"),
+        (["--strategy", "pipeline", "--world", "2", "--inference"], "in training alone"),
     ],
 )
 def test_what_cannot_be_is_one_line(

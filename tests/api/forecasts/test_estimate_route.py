@@ -64,6 +64,12 @@ def test_the_answer_is_what_the_forecast_says_here(service: httpx.Client) -> Non
     assert answer.json()["fit"]["fits"] is True
 
 
+def test_each_rank_of_a_pipeline_is_answered(service: httpx.Client) -> None:
+    content = SMALL | {"strategy": "hybrid", "world_size": 4, "schedule": "gpipe", "micro_batches": 2}
+    answer = service.post("/v1/estimate", json=content).json()
+    assert (answer["micro_batch"], [one["layers"] for one in answer["each_rank"]]) == (16, ["0-0", "1-1"])
+
+
 def test_a_client_asks_by_the_name_of_a_network(service: httpx.Client) -> None:
     with Client(str(service.base_url)) as client:
         told = client.estimate({"architecture": "LeNet"}, batch_size=128, strategy="ddp", world_size=2)
@@ -119,7 +125,7 @@ def test_what_was_learned_of_the_cards_is_what_the_service_says(tmp_path: Path) 
         ({"model": DENSE | {"layers": [{"kind": "linear", "features": 8, "x": 1}]}}, "model.layers[0].x is no field"),
         ({"model": DENSE, "batch": 1}, "did you mean batch_size?"),
         ({"model": DENSE | {"input": {"shape": [64], "dtype": "int64"}}}, "only an embedding takes"),
-        ({"model": DENSE, "world_size": 2}, "it must be ddp, zero1 or fsdp"),
+        ({"model": DENSE, "world_size": 2}, "it must be one of ddp, zero1, fsdp, pipeline, hybrid"),
         ({"model": {"architecture": "lenet", "options": {"side": 3}}}, "options.side is no option of lenet"),
         ({"model": {"architecture": "lenet", "options": {"data": "/etc/passwd"}}}, "it must be true, false"),
         ({"model": {"architecture": "gpt2", "options": {"heads": 7}}}, "it must be a multiple of the 7 heads"),

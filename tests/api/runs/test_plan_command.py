@@ -47,6 +47,16 @@ def test_on_this_machine_the_host_memory_of_the_ranks_is_forecast(
     assert record["plan"]["mem_mb"] > 2 * one
 
 
+def test_the_ranks_of_a_pipeline_are_forecast_each_for_itself(
+    crowdrun_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plan("thin-resnet", "--ranks", "2", "--gpus", "0", "--strategy", "pipeline", "--json", "-") == 0
+    record = json.loads(capsys.readouterr().out)
+    [first, second] = record["plan"]["rank_forecast_mb"]
+    assert first > second > 100
+    assert record["plan"]["split"]["strategy"] == "pipeline"
+
+
 def test_a_task_that_fails_leaves_a_plan_without_a_forecast(
     crowdrun_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,12 +9,9 @@ import sys
 import torch
 import torch.distributed as dist
 from torch import nn, optim
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import ProfilerActivity, profile
 
-from crowdrun.data.recompute import repeated_blocks
 from tests.predictor.gpu_memory.real_run import largest_sum
 from tests.predictor.gpu_memory.zoo import WIDE, adamw
 
@@ -24,14 +21,14 @@ RUNS = 2
 def main(rank: int, world_size: int, file: str, *strategies: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=world_size)
     # What a thread of gloo frees late, the profiler sees late or not at all: the least of a few runs is the nearest.
-    print(json.dumps([min(peak_bytes(strategy, world_size) for _ in range(RUNS)) for strategy in strategies]))
+    print(json.dumps([min(peak_bytes(strategy) for _ in range(RUNS)) for strategy in strategies]))
     dist.barrier()
     dist.destroy_process_group()
 
 
-def peak_bytes(strategy: str, world_size: int) -> int:
+def peak_bytes(strategy: str) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        replica, optimizer = wrapped(strategy, world_size)
+        replica, optimizer = wrapped(strategy)
         for _ in range(2):
             one = WIDE.batch()
             optimizer.zero_grad(set_to_none=True)
@@ -40,14 +37,9 @@ def peak_bytes(strategy: str, world_size: int) -> int:
     return largest_sum(profiler)
 
 
-def wrapped(strategy: str, world_size: int) -> tuple[nn.Module, optim.Optimizer]:
+def wrapped(strategy: str) -> tuple[nn.Module, optim.Optimizer]:
     torch.manual_seed(0)
     network = WIDE.model()
-    if strategy == "fsdp":
-        mesh = init_device_mesh("cpu", (world_size,))
-        for block in repeated_blocks(network):
-            fully_shard(block, mesh=mesh)
-        return fully_shard(network, mesh=mesh), adamw(network)
     replica = DistributedDataParallel(network, gradient_as_bucket_view=strategy == "ddp, bucket views")
     if strategy == "zero1":
         from torch.distributed.optim import ZeroRedundancyOptimizer  # warns of torch.jit when it is imported

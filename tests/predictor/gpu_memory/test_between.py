@@ -10,7 +10,8 @@ from crowdrun.data.forecast import ForecastSettings
 from crowdrun.predictor.gpu_memory.between import between
 from crowdrun.predictor.gpu_memory.card_models import Configuration, program_of
 from crowdrun.predictor.gpu_memory.forecast import forecast_of
-from crowdrun.predictor.gpu_memory.step import Program, TracedStep, trace_step
+from crowdrun.predictor.gpu_memory.program import Program
+from crowdrun.predictor.gpu_memory.step import TracedStep, trace_step
 from tests.predictor.gpu_memory.zoo import Language, adamw, predict, tokens
 
 HOW = ForecastSettings()

@@ -1,20 +1,29 @@
 """The split that is chosen for a network whose memory is simple arithmetic."""
 
+from dataclasses import replace
+
 import pytest
 
-from crowdrun.data.errors import ForecastError
-from crowdrun.data.forecast import Forecast, ForecastSettings, ModuleMemory
-from crowdrun.training.planning.split import choose_split, one_split
+from crowdrun.data.errors import ConfigError, ForecastError
+from crowdrun.data.forecast import PIPELINES, Forecast, ForecastSettings, ModuleMemory, RankPeak
+from crowdrun.training.planning.split import Split, choose_split, one_split
 
 #: MB: weights with gradients and optimiser, and each sample's activations.
 STATE_MB, SAMPLE_MB = 4000.0, 1000.0
 ASKED: list[tuple[int, ForecastSettings]] = []
 
 
-def ask(micro_batch: int, how: ForecastSettings) -> Forecast:
+def ask(micro_batch: int, how: ForecastSettings, *, at_once_mb: float = 0.0) -> Forecast:
     """fsdp divides the state, ddp adds a tenth to it, checkpointing keeps a fifth of the activations."""
     ASKED.append((micro_batch, how))
-    state = {"single": STATE_MB, "ddp": 1.1 * STATE_MB, "zero1": STATE_MB, "fsdp": STATE_MB / how.world_size}
+    state = {
+        "single": STATE_MB,
+        "ddp": 1.1 * STATE_MB,
+        "zero1": STATE_MB,
+        "fsdp": at_once_mb + STATE_MB / how.world_size,
+    }
+    if how.strategy not in state:
+        raise ForecastError("the model is no sequence")
     mb = state[how.strategy] + micro_batch * SAMPLE_MB * (0.2 if how.checkpointing else 1.0)
     return Forecast(
         settings=how, parameters=1, allocated_mb=mb, reserved_mb=mb, device_mb=mb, device_basis="made up", split={},
@@ -69,8 +78,58 @@ def test_few_forecasts_are_asked_for() -> None:
 
 
 def test_a_strategy_that_divides_the_model_itself_is_not_forecast() -> None:
-    with pytest.raises(ForecastError, match="the strategy pipeline divides the model itself"):
-        told(9_000, [2], "pipeline")
+    with pytest.raises(ForecastError, match="the strategy tensor divides the model itself"):
+        told(9_000, [2], "tensor")
+
+
+def stages(micro_batch: int, how: ForecastSettings) -> Forecast:
+    """One layer has half of the state, which fsdp must have at once, and a stage of a pipeline alone."""
+    if how.strategy not in PIPELINES:
+        return ask(micro_batch, how, at_once_mb=STATE_MB / 2)
+    if how.length > 4:
+        raise ForecastError("the model has 4 layers")
+    mbs = [STATE_MB / 2] + [STATE_MB / 2 / (how.length - 1)] * (how.length - 1)
+    each = [mb + micro_batch * SAMPLE_MB / how.length for mb in mbs]
+    ranks = [
+        RankPeak(rank=rank, layers="", allocated_mb=mb, reserved_mb=mb, device_mb=mb) for rank, mb in enumerate(each)
+    ]
+    return replace(ask(micro_batch, replace(how, strategy="fsdp")), settings=how, each_rank=tuple(ranks))
+
+
+def choose(limit_mb: float, gpus: list[int], strategy: str | None = None) -> Split:
+    return choose_split(
+        stages,
+        batch_size=16,
+        gpus=gpus,
+        limit_mb=limit_mb,
+        margin=lambda _: 1.0,
+        settings=ForecastSettings(),
+        strategy=strategy,
+    )
+
+
+def test_a_pipeline_is_chosen_where_only_its_stages_fit() -> None:
+    split = choose(2_600, [4])
+    assert (split.strategy, split.micro_batch, split.accumulation, split.fits) == ("pipeline", 2, 2, True)
+    assert split.ranks_mb == (2500.0, *[pytest.approx(1166.7, abs=0.1)] * 3)
+    assert split.forecast_mb == 2500.0
+    assert choose(3_500, [4]).strategy == "fsdp"
+
+
+def test_ranks_that_are_too_many_for_a_pipeline_are_passed_over() -> None:
+    split = choose(100, [4, 8], "pipeline")
+    assert (split.world_size, split.fits) == (4, False)
+    with pytest.raises(ForecastError, match="the model has 4 layers"):
+        choose(100, [8], "pipeline")
+
+
+def test_each_rank_of_each_copy_of_a_pipeline_is_said() -> None:
+    hybrid = ForecastSettings(pipeline_ranks=2)
+    split = one_split(stages, batch_size=16, ranks=4, strategy="hybrid", settings=hybrid)
+    assert split.micro_batch == 2
+    assert split.ranks_mb == (3000.0,) * 4
+    with pytest.raises(ConfigError, match="4 ranks cannot be divided into pipelines of 3"):
+        one_split(stages, batch_size=16, ranks=4, strategy="hybrid", settings=replace(hybrid, pipeline_ranks=3))
 
 
 def test_on_cpus_nothing_is_chosen() -> None:
