@@ -11,6 +11,7 @@ from crowdrun.data.errors import ConfigError
 from crowdrun.data.job import JobOutcome, JobRequest, Recommendation
 from crowdrun.training.job import Job, to_request
 from crowdrun.training.launch.base import Attempt, Ended, Launcher
+from crowdrun.training.launch.own_job import OwnJob
 from crowdrun.training.planning.forecaster import Forecaster
 from crowdrun.training.planning.layout import planned_job, with_layout
 from crowdrun.training.planning.plan import Machine, Plan, make_plan
@@ -89,11 +90,12 @@ def run_job(
     attempts: int = 3,
     listener: Listener | None = None,
     resume: Path | None = None,
+    slurm_job: OwnJob | None = None,
 ) -> RunRecord:
     """Run a job to its end.
 
     `again.py` says after which ends there is another attempt. attempts: how many may die for want of host memory.
-    resume: the folder of a run that has been under way, which goes on.
+    resume: the folder of a run that has been under way, which goes on. slurm_job: whose script runs this.
 
     Raises:
         ConfigError: attempts is below 1.
@@ -103,8 +105,8 @@ def run_job(
         raise ConfigError(f"attempts is {attempts}; it must be 1 or more")
     told = listener or Listener()
     folder = resume or new_run_folder(runs_dir, job.name, now=datetime.now(UTC))
-    record = plan_run(job, launcher, recommend, folder, forecasting)
-    with under_way(folder):
+    with launcher.listening(), under_way(folder):
+        record = replace(plan_run(job, launcher, recommend, folder, forecasting), slurm_job=slurm_job)
         if resume:
             record = replace(record, attempts=read_attempts(folder))
         else:
@@ -129,6 +131,9 @@ def _to_its_end(
         keep(done.request, done.outcome)
         told.ended(done)
         following = again.after(done, attempt.folder, attempt.job, attempt.mem_mb)
+        if following and launcher.told_to_leave:
+            write_job(following.job, folder)
+            return replace(record, goes_on=True)
     return record
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import LaunchError
 from crowdrun.data.job import JobOutcome, JobRequest, Recommendation
+from crowdrun.training.launch.own_job import OwnJob
 from crowdrun.training.planning.plan import Plan
 
 #: State -> exit status: 128 + SIGKILL and SIGINT as a shell says it, and that of `man 1 timeout`.
@@ -55,9 +56,13 @@ class RunRecord:
     plan: Plan
     #: Where it ran, as far as forecasts are concerned.
     site: str = ""
+    #: The Slurm job whose script ran `crowdrun run`, begun again it finds its run by this; None outside one.
+    slurm_job: OwnJob | None = None
     attempts: tuple[AttemptRecord, ...] = ()
     #: What rank 0 of a task reported: losses, scores, parameters, memory of each rank.
     result: Mapping[str, Any] | None = None
+    #: It was told to leave with more to do.
+    goes_on: bool = False
 
     @property
     def last(self) -> AttemptRecord:
