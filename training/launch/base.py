@@ -77,6 +77,9 @@ class Launcher(ABC):
     def text(self, attempt: Attempt) -> str:
         """What would be executed, for a person to read. Pure: nothing is made or started."""
 
+    def see_off(self, mark: str) -> None:  # noqa: B027
+        """Before a run goes on whose runner was killed: until nothing of its last attempt runs here any more."""
+
     @abstractmethod
     def run(self, attempt: Attempt, tick: Tick) -> Ended:
         """Run it to its end. Ctrl-C or SIGTERM ends the job too, and the outcome is CANCELLED.

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 import psutil
 
 from crowdrun.data.errors import LaunchError
-from crowdrun.training.launch.base import Attempt, Ended, Launcher, Tick, mark_of
+from crowdrun.training.launch.base import Attempt, Ended, Launcher, Tick
 from crowdrun.training.launch.cards import cards_here
 from crowdrun.training.launch.own_job import allocated_cpus, allocated_mb
 from crowdrun.training.launch.prepare import make_folder, order_of, shell_line, supervisor
@@ -57,14 +57,15 @@ class LocalLauncher(Launcher):
         variables = " ".join(f"{name}={value}" for name, value in self._added(attempt).items())
         return f"{variables} \\\n{shell_line(supervisor(self._order(attempt)))}\n"
 
+    def see_off(self, mark: str) -> None:
+        see_off(mark, patience_s=GRACE_S)
+
     def run(self, attempt: Attempt, tick: Tick) -> Ended:
         if attempt.job.resources.nodes > 1:
             raise LaunchError(f"this is one machine, not {attempt.job.resources.nodes}; run with --on slurm")
         order = self._order(attempt)
         if attempt.job.task is None and not shutil.which(order.command[0]):
             raise LaunchError(f"there is no program {order.command[0]!r}; give its path, or install it")
-        # The one before may be without its runner, and not yet at its end.
-        see_off(mark_of(attempt.run_id, attempt.number - 1), patience_s=GRACE_S)
         make_folder(attempt)
         kills_before, start = cgroup_memory().oom_kills, time.time()
         process = subprocess.Popen(

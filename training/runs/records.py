@@ -4,6 +4,7 @@ RUN_ID/
     job.json        the job, from which `crowdrun run --resume` goes on
     checkpoints/    the state of its training (`checkpoints/folder.py`)
     plan.json       what was asked for, recommended and planned
+    given-1.json    what an attempt was given of it
     outcome.json    the whole record: each attempt, how it ended, what it held
     attempt-1/      output, samples of memory, reports, logs of the ranks
 """
