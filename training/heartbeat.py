@@ -16,7 +16,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -78,19 +78,31 @@ class Heartbeat(threading.Thread):
         return self.own_looks * _LOOK_S
 
     def run(self) -> None:
-        written_s = 0.0
+        written_s, seen = 0.0, list[tuple[bool, str]]()
         while not self._ended.wait(_LOOK_S):
-            seen = _look(self._main)
-            if seen is None:
+            look = _look(self._main)
+            if look is None:
                 return
-            frame, waits = seen
+            frame, waits = look
+            seen.append((waits, _where(frame)))
             self.looks, self.own_looks = self.looks + 1, self.own_looks + (not waits)
             if time.time() - written_s >= _WRITE_S:
                 written_s = time.time()
-                self._write(Beat(
-                    rank=self._rank, time_s=written_s, since_s=self._since_s, step=self._step, waits=waits,
-                    where=_where(frame), progress=self.progress(),
-                ))  # fmt: skip
+                self._write(self._beat(seen, written_s))
+                seen.clear()
+
+    def _beat(self, seen: Sequence[tuple[bool, str]], now: float) -> Beat:
+        """Of several looks: one that works waits at times, for the interpreter's lock, which we hold meanwhile."""
+        waits = sum(waits for waits, _ in seen) * 2 > len(seen)
+        return Beat(
+            rank=self._rank,
+            time_s=now,
+            since_s=self._since_s,
+            step=self._step,
+            waits=waits,
+            where=[where for waited, where in seen if waited == waits][-1],
+            progress=self.progress(),
+        )
 
     def end(self) -> None:
         """No more of it."""
