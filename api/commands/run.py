@@ -1,5 +1,6 @@
 """`crowdrun run`: a training job with the resources that the crowd recommends, measured, and its outcome kept."""
 
+import signal
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -91,6 +92,9 @@ def command(
             _write(json_file, record.to_json())
         if own and record.goes_on:
             requeue(own, record)
+    if own:
+        # It may yet come while this process ends, and would make a failure of what was done.
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     return record.status
 
 
