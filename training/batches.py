@@ -4,14 +4,16 @@
 [([1, 3], 4), ([], 1)]
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from crowdrun.data.task import TrainingOptions
+from crowdrun.training.datasets.base import InMemory
 from crowdrun.training.ranks import Ranks
 
 
@@ -119,14 +121,24 @@ def _order(samples: Dataset[Any], indices: Sequence[int], options: TrainingOptio
 def _shares(
     samples: Dataset[Any], divided: Sequence[tuple[list[int], int, int]], options: TrainingOptions, ranks: Ranks
 ) -> Iterator[Share]:
-    cuda = ranks.device.type == "cuda"
     floating = torch.float64 if options.precision == "fp64" else None
-    # With a generator of its own: else it draws from torch's, once an epoch and once more when one is taken up again.
-    loader = DataLoader(
-        samples, batch_sampler=[share for share, _, _ in divided], pin_memory=cuda, generator=torch.Generator()
-    )
-    for (_, own, together), batch in zip(divided, loader, strict=True):
+    batches = _batches(samples, [share for share, _, _ in divided], pinned=ranks.device.type == "cuda")
+    for (_, own, together), batch in zip(divided, batches, strict=True):
         yield Share(batch=moved(batch, ranks.device, floating), samples=own, together=together)
+
+
+def _batches(samples: Dataset[Any], shares: Sequence[list[int]], *, pinned: bool) -> Iterable[Any]:
+    """What torch's data loader makes of the samples; of rows of tensors the same, without a sample at a time."""
+    if type(samples) in (InMemory, TensorDataset):
+        return (_rows(cast("InMemory | TensorDataset", samples).tensors, share, pinned=pinned) for share in shares)
+    # With a generator of its own: else it draws from torch's, once an epoch and once more when one is taken up again.
+    return DataLoader(samples, batch_sampler=shares, pin_memory=pinned, generator=torch.Generator())
+
+
+def _rows(tensors: Sequence[Tensor], share: list[int], *, pinned: bool) -> list[Tensor]:
+    index = torch.tensor(share)
+    rows = [tensor.index_select(0, index.to(tensor.device)) for tensor in tensors]
+    return [row.pin_memory() for row in rows] if pinned else rows
 
 
 def _size(samples: Dataset[Any]) -> int:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from crowdrun.training.heartbeat import Beat
 
-#: A rank whose thread has not written for so long is frozen as a whole, s.
-FROZEN_S = 10.0
+#: A rank whose thread has not written for so long, once a second else, is frozen as a whole, s.
+FROZEN_S = 5.0
 
 
 def hung(beats: Sequence[Beat], *, ranks: int, hang_s: float, now: float) -> str | None:
@@ -26,5 +26,5 @@ def hung(beats: Sequence[Beat], *, ranks: int, hang_s: float, now: float) -> str
     if not named:
         return f"all ranks hung: no step for {still_s:.0f} s, and each waits for others"
     names = " and ".join(f"rank {beat.rank}" for beat in named)
-    does = "answers no more" if frozen else f"in {named[0].where}"
+    does = f"answers no more, last seen in {named[0].where}" if frozen else f"in {named[0].where}"
     return f"{names} hung: no step for {still_s:.0f} s, {does}"

@@ -4,21 +4,30 @@ A thread looks at the main thread's stack ten times a second. Inside torch's own
 anywhere else it works by itself. So of ranks that stand still, the one that all others wait for is the one that does
 not wait, with NCCL as with gloo.
 
-Not seen: a rank that stands still inside a way back (`backward`), where torch both computes and waits.
+Inside a way back (`backward`) torch both computes and waits for others, under the same line of Python. There a line of
+the task's own that the engine calls (a Function's backward, a hook) tells, in whichever thread; without one the kernel
+does: a thread that waits for others sleeps, one that computes runs.
+
+Not seen: a rank whose native code stands still in a lock inside a way back, which sleeps as if it waited for others;
+and on a GPU any native code there, since the main thread sleeps until the GPU's own has done it.
 """
 
 import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from crowdrun.training.thread_state import thread_waits
+
 _LOOK_S, _WRITE_S = 0.1, 1.0
-#: Files of torch in which a rank waits for others, and the call in which DDP waits inside a way back.
-_WAITS = ("torch/distributed/", "torch/nn/parallel/", "torch/autograd/graph.py", "torch/autograd/__init__.py")
+#: Files of torch in which a rank waits for others.
+_WAITS = ("torch/distributed/", "torch/nn/parallel/")
+#: Those from which its engine goes the way back, in which it computes, and DDP waits.
+_WAY_BACK = ("torch/autograd/graph.py", "torch/autograd/__init__.py")
 #: Ours, in which a rank waits for its GPU, and that for others; or for a checkpoint to be written.
 _OURS = tuple(f"{Path(__file__).parent.as_posix()}/{name}/" for name in ("strategies", "checkpoints"))
 #: Python's, which say nothing: who called them does.
@@ -51,7 +60,7 @@ class Heartbeat(threading.Thread):
 
     def __init__(self, folder: Path, rank: int) -> None:
         super().__init__(name="heartbeat", daemon=True)
-        self._file, self._rank, self._main = beat_file(folder, rank), rank, threading.main_thread().ident
+        self._file, self._rank, self._main = beat_file(folder, rank), rank, threading.main_thread()
         self._since_s, self._step = time.time(), 0
         self._ended = threading.Event()
         #: Asked at each beat; may be asked at any moment, from a thread.
@@ -69,20 +78,31 @@ class Heartbeat(threading.Thread):
         return self.own_looks * _LOOK_S
 
     def run(self) -> None:
-        written_s = 0.0
+        written_s, seen = 0.0, list[tuple[bool, str]]()
         while not self._ended.wait(_LOOK_S):
-            innermost = sys._current_frames().get(self._main or 0)
-            if innermost is None:
+            look = _look(self._main)
+            if look is None:
                 return
-            frame = _telling(innermost)
-            waits = _waits(frame)
+            frame, waits = look
+            seen.append((waits, _where(frame)))
             self.looks, self.own_looks = self.looks + 1, self.own_looks + (not waits)
             if time.time() - written_s >= _WRITE_S:
                 written_s = time.time()
-                self._write(Beat(
-                    rank=self._rank, time_s=written_s, since_s=self._since_s, step=self._step, waits=waits,
-                    where=_where(frame), progress=self.progress(),
-                ))  # fmt: skip
+                self._write(self._beat(seen, written_s))
+                seen.clear()
+
+    def _beat(self, seen: Sequence[tuple[bool, str]], now: float) -> Beat:
+        """Of several looks: one that works waits at times, for the interpreter's lock, which we hold meanwhile."""
+        waits = sum(waits for waits, _ in seen) * 2 > len(seen)
+        return Beat(
+            rank=self._rank,
+            time_s=now,
+            since_s=self._since_s,
+            step=self._step,
+            waits=waits,
+            where=[where for waited, where in seen if waited == waits][-1],
+            progress=self.progress(),
+        )
 
     def end(self) -> None:
         """No more of it."""
@@ -110,6 +130,24 @@ def read_beats(folder: Path) -> list[Beat]:
     return sorted(beats, key=lambda beat: beat.rank)
 
 
+def _look(main: threading.Thread) -> tuple[FrameType, bool] | None:
+    """The frame that tells where the main thread is, and whether it waits for others; None where it has ended."""
+    frames = sys._current_frames()
+    innermost = frames.get(main.ident or 0)
+    if innermost is None:
+        return None
+    frame = _telling(innermost)
+    if not _is_in(frame, _WAY_BACK):
+        return frame, _waits(frame)
+    # Python that torch's engine calls in a thread that Python did not start: on a GPU.
+    known = {thread.ident for thread in threading.enumerate()}
+    for ident, other in frames.items():
+        if ident not in known:
+            return _telling(other), _waits(_telling(other))
+    waits = thread_waits(main.native_id or 0)
+    return frame, waits is None or waits
+
+
 def _telling(frame: FrameType) -> FrameType:
     while frame.f_back is not None and frame.f_code.co_filename.endswith(_BETWEEN):
         frame = frame.f_back
@@ -117,8 +155,11 @@ def _telling(frame: FrameType) -> FrameType:
 
 
 def _waits(frame: FrameType) -> bool:
-    file = frame.f_code.co_filename
-    return file.startswith(_OURS) or any(part in file for part in _WAITS)
+    return frame.f_code.co_filename.startswith(_OURS) or _is_in(frame, _WAITS)
+
+
+def _is_in(frame: FrameType, files: tuple[str, ...]) -> bool:
+    return any(part in frame.f_code.co_filename for part in files)
 
 
 def _where(frame: FrameType) -> str:

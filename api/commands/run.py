@@ -1,5 +1,6 @@
 """`crowdrun run`: a training job with the resources that the crowd recommends, measured, and its outcome kept."""
 
+import signal
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from crowdrun.api.forecasts.forecaster import forecasting
 from crowdrun.api.options import settings_options
+from crowdrun.api.runs.own_script import begun_earlier, requeue
 from crowdrun.api.runs.run_report import RunReport, show_outcome, show_plan
 from crowdrun.api.runs.running import job_of, job_options, named, recommender
 from crowdrun.data.durable import write_atomically
@@ -17,8 +19,10 @@ from crowdrun.data.errors import ConfigError, LaunchError, StoreError
 from crowdrun.data.job import JobOutcome, JobRequest
 from crowdrun.data.settings import Settings
 from crowdrun.data.store_open import open_store
+from crowdrun.training.launch.own_job import own_job
 from crowdrun.training.launch.registry import LAUNCHERS
 from crowdrun.training.runs.attempts import Record, first_attempt, plan_run, run_job
+from crowdrun.training.runs.history import summary_of
 from crowdrun.training.runs.job_file import read_job
 
 SOURCE = "crowdrun run"
@@ -54,7 +58,14 @@ def command(
     crowdrun run --on slurm --dry-run job.toml
     crowdrun run --resume 20260102T030405Z-digits-1a2b --time 8:00:00
     """
-    begun = None if resume is None else _begun(resume, job, settings.runs_dir)
+    own = own_job() if place == "local" else None
+    begun = _begun(resume, job, settings.runs_dir) if resume is not None else None
+    if own and not begun and (earlier := begun_earlier(own, job, told["name"], settings)):
+        begun = Path(earlier["folder"])
+        if summary_of(earlier).state == "COMPLETED":
+            click.echo(f"crowdrun: {begun.name}, the run of this job, is done", err=True)
+            return 0
+        click.echo(f"crowdrun: going on with {begun.name}, which this job began", err=True)
     asked = job_of(read_job(begun) if begun else named(job), told)
     recommend, launcher = recommender(settings, told), LAUNCHERS[place]()
     forecasts = forecasting(settings, always=False, say=lambda line: click.echo(f"crowdrun: {line}", err=True))
@@ -63,20 +74,27 @@ def command(
         click.echo(launcher.text(first_attempt(asked, record)), nl=False)
         show_plan(record, Console(stderr=True, highlight=False))
         return 0
-    record = run_job(
-        asked,
-        launcher,
-        runs_dir=settings.runs_dir,
-        recommend=recommend,
-        keep=_keeper(settings),
-        forecasting=forecasts,
-        attempts=attempts,
-        listener=RunReport(),
-        resume=begun,
-    )
-    show_outcome(record)
-    if json_file:
-        _write(json_file, record.to_json())
+    with launcher.listening():  # also to a second signal, while the first is obeyed
+        record = run_job(
+            asked,
+            launcher,
+            runs_dir=settings.runs_dir,
+            recommend=recommend,
+            keep=_keeper(settings),
+            forecasting=forecasts,
+            attempts=attempts,
+            listener=RunReport(),
+            resume=begun,
+            slurm_job=own,
+        )
+        show_outcome(record)
+        if json_file:
+            _write(json_file, record.to_json())
+        if own and record.goes_on:
+            requeue(own, record)
+    if own:
+        # It may yet come while this process ends, and would make a failure of what was done.
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     return record.status
 
 

@@ -1,12 +1,15 @@
 from collections import Counter
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 from crowdrun.data.task import DIVISIONS as NAMES
 from crowdrun.data.task import TrainingOptions
 from crowdrun.training.batches import DIVISIONS, divide, private_shares, train_shares
+from crowdrun.training.datasets.base import InMemory
 from crowdrun.training.ranks import Ranks
 
 SAMPLES = TensorDataset(torch.arange(23))
@@ -82,3 +85,31 @@ def test_private_samples_are_as_unequal_as_asked_and_nobody_elses() -> None:
 
 def test_every_division_that_an_option_names_is_there() -> None:
     assert tuple(DIVISIONS) == NAMES
+
+
+class OneByOne(Dataset[Any]):
+    """The same samples, of which nobody knows that they are rows of tensors."""
+
+    def __init__(self, samples: Any) -> None:
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, place: int) -> Any:
+        return self._samples[place]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp64"])
+@pytest.mark.parametrize("samples", [TensorDataset, partial(InMemory, "made up")])
+def test_batches_of_rows_of_tensors_are_those_that_a_data_loader_makes(samples: Any, precision: str) -> None:
+    made = samples(torch.randn(23, 2, 3).transpose(1, 2), torch.arange(23), torch.rand(23) > 0.5)
+    options = TrainingOptions(batch_size=6, precision=precision)
+    shares = [list(train_shares(one, options, rank(0, 2), epoch=3, start=1)) for one in (made, OneByOne(made))]
+    assert len(shares[0]) == 3
+    for quick, usual in zip(*shares, strict=True):
+        assert (quick.samples, quick.together) == (usual.samples, usual.together)
+        for own, other in zip(quick.batch, usual.batch, strict=True):
+            assert own.dtype == other.dtype
+            assert own.stride() == other.stride()
+            assert torch.equal(own, other)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -61,6 +62,12 @@ class Launcher(ABC):
     """One place to run. Stateless between attempts; passes `tests/training/launch/test_launchers.py`."""
 
     name: ClassVar[str]
+    #: The runner was told that its time is nearly over, and its task with it: no other attempt is started here.
+    told_to_leave: bool = False
+
+    def listening(self) -> AbstractContextManager[None]:
+        """As long as it lasts the runner lives through the signal that says so."""
+        return nullcontext()
 
     @abstractmethod
     def machine(self) -> Machine:
@@ -69,6 +76,9 @@ class Launcher(ABC):
     @abstractmethod
     def text(self, attempt: Attempt) -> str:
         """What would be executed, for a person to read. Pure: nothing is made or started."""
+
+    def see_off(self, mark: str) -> None:  # noqa: B027
+        """Before a run goes on whose runner was killed: until nothing of its last attempt runs here any more."""
 
     @abstractmethod
     def run(self, attempt: Attempt, tick: Tick) -> Ended:

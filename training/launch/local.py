@@ -2,25 +2,29 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 import psutil
 
 from crowdrun.data.errors import LaunchError
-from crowdrun.training.launch.base import Attempt, Ended, Launcher, Tick, mark_of
+from crowdrun.training.launch.base import Attempt, Ended, Launcher, Tick
 from crowdrun.training.launch.cards import cards_here
+from crowdrun.training.launch.own_job import allocated_cpus, allocated_mb
 from crowdrun.training.launch.prepare import make_folder, order_of, shell_line, supervisor
-from crowdrun.training.launch.signals import raised_as_interrupts
+from crowdrun.training.launch.signals import Counted, raised_as_interrupts
 from crowdrun.training.launch.torchrun import defaults
 from crowdrun.training.planning.plan import Machine
+from crowdrun.training.rank_files import STOP_FILE
 from crowdrun.training.runs import outcome
 from crowdrun.training.supervision import ending
 from crowdrun.training.supervision.cgroup import cgroup_memory
 from crowdrun.training.supervision.measure import MB
-from crowdrun.training.supervision.order import Order, output_file, read_report, read_tail
+from crowdrun.training.supervision.order import Order, output_file, read_report, read_tail, samples_file
 from crowdrun.training.supervision.processes import MARK, see_off, sweep
 from crowdrun.training.supervision.supervise import GRACE_S
 
@@ -32,12 +36,18 @@ class LocalLauncher(Launcher):
 
     name = "local"
 
+    def __init__(self) -> None:
+        self._time_is_nearly_over, self._passed_on = Counted(signal.SIGUSR1), 0
+
+    def listening(self) -> AbstractContextManager[None]:
+        return self._time_is_nearly_over.listening()
+
     def machine(self) -> Machine:
         memory = psutil.virtual_memory().total / MB
         cards = cards_here()
         return Machine(
             name=self.name,
-            memory_mb=float(int(min(memory, cgroup_memory().limit_mb))),
+            memory_mb=float(int(min(memory, cgroup_memory().limit_mb, allocated_mb()))),
             gpus=cards.count if cards else 0,
             nodes=(cards,) if cards else (),
             site=socket.gethostname(),
@@ -47,14 +57,15 @@ class LocalLauncher(Launcher):
         variables = " ".join(f"{name}={value}" for name, value in self._added(attempt).items())
         return f"{variables} \\\n{shell_line(supervisor(self._order(attempt)))}\n"
 
+    def see_off(self, mark: str) -> None:
+        see_off(mark, patience_s=GRACE_S)
+
     def run(self, attempt: Attempt, tick: Tick) -> Ended:
         if attempt.job.resources.nodes > 1:
             raise LaunchError(f"this is one machine, not {attempt.job.resources.nodes}; run with --on slurm")
         order = self._order(attempt)
         if attempt.job.task is None and not shutil.which(order.command[0]):
             raise LaunchError(f"there is no program {order.command[0]!r}; give its path, or install it")
-        # The one before may be without its runner, and not yet at its end.
-        see_off(mark_of(attempt.run_id, attempt.number - 1), patience_s=GRACE_S)
         make_folder(attempt)
         kills_before, start = cgroup_memory().oom_kills, time.time()
         process = subprocess.Popen(
@@ -64,16 +75,30 @@ class LocalLauncher(Launcher):
             start_new_session=True,  # Ctrl-C comes to us alone, and we pass it on
         )
         try:
-            _wait(process, tick)
+            _wait(process, tick, lambda: self._pass_on(process, attempt))
         finally:
             sweep(attempt.mark)
         return _ended(attempt, process.returncode, start, cgroup_memory().oom_kills - kills_before)
+
+    def _pass_on(self, process: subprocess.Popen[bytes], attempt: Attempt) -> None:
+        """A signal that its time is nearly over: a command gets it, the ranks of a task save and leave.
+
+        A task without checkpoints has nothing to save, and runs on.
+        """
+        if attempt.job.task:
+            if self._time_is_nearly_over.count and attempt.job.task.checkpoint:
+                self.told_to_leave = True
+                (attempt.folder / STOP_FILE).touch()
+        elif self._passed_on < self._time_is_nearly_over.count and samples_file(attempt.folder, 0).exists():
+            # Its supervisor listens: it has started the command.
+            self._passed_on = self._time_is_nearly_over.count
+            process.send_signal(signal.SIGUSR1)
 
     def _order(self, attempt: Attempt) -> Order:
         return order_of(attempt, limit_mb=attempt.mem_mb, time_s=attempt.plan.timelimit_s)
 
     def _added(self, attempt: Attempt) -> Mapping[str, str]:
-        added = defaults(attempt.job, gpus=attempt.plan.gpus, cpus=os.cpu_count())
+        added = defaults(attempt.job, gpus=attempt.plan.gpus, cpus=allocated_cpus() or os.cpu_count())
         if attempt.plan.placement and attempt.job.task:
             [cards] = attempt.plan.placement.cards
             # The driver's numbers, as the placement has them; CUDA's own order is by speed.
@@ -81,7 +106,7 @@ class LocalLauncher(Launcher):
         return added
 
 
-def _wait(process: subprocess.Popen[bytes], tick: Tick) -> None:
+def _wait(process: subprocess.Popen[bytes], tick: Tick, pass_on: Callable[[], None]) -> None:
     """Until the supervisor has ended; an interrupt makes it end the job."""
     try:
         with raised_as_interrupts():
@@ -90,6 +115,7 @@ def _wait(process: subprocess.Popen[bytes], tick: Tick) -> None:
                     process.wait(_TICK_S)
                     return
                 except subprocess.TimeoutExpired:
+                    pass_on()
                     tick()
     except KeyboardInterrupt:
         process.terminate()

@@ -10,12 +10,14 @@ from pathlib import Path
 from crowdrun.data.errors import ConfigError
 from crowdrun.data.job import JobOutcome, JobRequest, Recommendation
 from crowdrun.training.job import Job, to_request
-from crowdrun.training.launch.base import Attempt, Ended, Launcher
+from crowdrun.training.launch.base import Attempt, Ended, Launcher, mark_of
+from crowdrun.training.launch.own_job import OwnJob
 from crowdrun.training.planning.forecaster import Forecaster
 from crowdrun.training.planning.layout import planned_job, with_layout
 from crowdrun.training.planning.plan import Machine, Plan, make_plan
 from crowdrun.training.runs.again import Again, Next
 from crowdrun.training.runs.job_file import write_job
+from crowdrun.training.runs.lost import lost_attempts, write_given
 from crowdrun.training.runs.outcome import read_result
 from crowdrun.training.runs.records import (
     PLAN_FILE,
@@ -89,11 +91,12 @@ def run_job(
     attempts: int = 3,
     listener: Listener | None = None,
     resume: Path | None = None,
+    slurm_job: OwnJob | None = None,
 ) -> RunRecord:
     """Run a job to its end.
 
     `again.py` says after which ends there is another attempt. attempts: how many may die for want of host memory.
-    resume: the folder of a run that has been under way, which goes on.
+    resume: the folder of a run that has been under way, which goes on. slurm_job: whose script runs this.
 
     Raises:
         ConfigError: attempts is below 1.
@@ -103,13 +106,15 @@ def run_job(
         raise ConfigError(f"attempts is {attempts}; it must be 1 or more")
     told = listener or Listener()
     folder = resume or new_run_folder(runs_dir, job.name, now=datetime.now(UTC))
-    record = plan_run(job, launcher, recommend, folder, forecasting)
-    with under_way(folder):
+    with launcher.listening(), under_way(folder):
+        record = replace(plan_run(job, launcher, recommend, folder, forecasting), slurm_job=slurm_job)
         if resume:
+            launcher.see_off(mark_of(record.run_id, last_number(folder)))
             record = replace(record, attempts=read_attempts(folder))
         else:
             write_record(record, name=PLAN_FILE)
         told.planned(record)
+        record = _with_lost(record, job.resources.nodes, keep, told)
         return _to_its_end(planned_job(job, record.plan), launcher, record, keep, attempts, told)
 
 
@@ -122,6 +127,7 @@ def _to_its_end(
     while following:
         write_job(following.job, folder)
         attempt = _attempt(following.job, record, last_number(folder) + 1, following.mem_mb)
+        write_given(folder, attempt.number, _given(attempt, record.request))
         told.started(attempt)
         done = _done(attempt, record.request, launcher.run(attempt, told.tick))
         record = replace(record, attempts=(*record.attempts, done), result=read_result(attempt.folder))
@@ -129,7 +135,36 @@ def _to_its_end(
         keep(done.request, done.outcome)
         told.ended(done)
         following = again.after(done, attempt.folder, attempt.job, attempt.mem_mb)
+        if following and launcher.told_to_leave:
+            write_job(following.job, folder)
+            return replace(record, goes_on=True)
     return record
+
+
+def _with_lost(record: RunRecord, nodes: int, keep: Record, told: Listener) -> RunRecord:
+    """Also with the attempts whose runner was killed. Kept first: killed now, the same is kept again, which the store
+    knows by its id and time."""
+    lost = lost_attempts(record, nodes=nodes)
+    if not lost:
+        return record
+    for one in lost:
+        keep(one.request, one.outcome)
+    record = replace(record, attempts=tuple(sorted((*record.attempts, *lost), key=lambda one: one.number)))
+    write_record(record)
+    for one in lost:
+        told.ended(one)
+    return record
+
+
+def _given(attempt: Attempt, asked: JobRequest) -> JobRequest:
+    """What an attempt gets of what was asked for."""
+    return replace(
+        asked,
+        req_mem_mb=attempt.mem_mb,
+        req_gpus=attempt.plan.gpus,
+        timelimit_s=attempt.plan.timelimit_s,
+        submit_time=asked.submit_time if attempt.number == 1 else time.time(),
+    )
 
 
 def _attempt(job: Job, record: RunRecord, number: int, mem_mb: float | None) -> Attempt:
@@ -146,11 +181,8 @@ def _attempt(job: Job, record: RunRecord, number: int, mem_mb: float | None) -> 
 def _done(attempt: Attempt, asked: JobRequest, ended: Ended) -> AttemptRecord:
     """In the log stands what the attempt was given, as in a scheduler's."""
     given = replace(
-        asked,
+        _given(attempt, asked),
         job_id=ended.job_id,
-        req_mem_mb=attempt.mem_mb,
-        req_gpus=attempt.plan.gpus,
-        timelimit_s=attempt.plan.timelimit_s,
         submit_time=ended.submit_time or (asked.submit_time if attempt.number == 1 else ended.outcome.start_time),
     )
     return AttemptRecord(

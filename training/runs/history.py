@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crowdrun.data.errors import LaunchError
+from crowdrun.training.launch.own_job import OwnJob
 from crowdrun.training.rank_files import PROGRESS_FILE
 from crowdrun.training.runs.records import OUTCOME_FILE, PLAN_FILE
 from crowdrun.training.supervision.order import samples_file, whole_lines
@@ -53,6 +54,15 @@ def read_runs(runs_dir: Path) -> Iterator[dict[str, Any]]:
         record = _read(folder)
         if record is not None:
             yield record
+
+
+def begun_by(job: OwnJob, name: str, runs_dir: Path) -> dict[str, Any] | None:
+    """The record of the run of that name that an earlier start of a Slurm job began, or went on with; the newest."""
+    for record in read_runs(runs_dir):
+        begun_in = record.get("slurm_job")
+        if begun_in and record["request"]["job_name"] == name and job.is_later_start_of(begun_in):
+            return record
+    return None
 
 
 def run_folders(runs_dir: Path) -> list[Path]:

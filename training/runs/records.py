@@ -4,6 +4,7 @@ RUN_ID/
     job.json        the job, from which `crowdrun run --resume` goes on
     checkpoints/    the state of its training (`checkpoints/folder.py`)
     plan.json       what was asked for, recommended and planned
+    given-1.json    what an attempt was given of it
     outcome.json    the whole record: each attempt, how it ended, what it held
     attempt-1/      output, samples of memory, reports, logs of the ranks
 """
@@ -22,6 +23,7 @@ from typing import Any
 from crowdrun.data.durable import write_atomically
 from crowdrun.data.errors import LaunchError
 from crowdrun.data.job import JobOutcome, JobRequest, Recommendation
+from crowdrun.training.launch.own_job import OwnJob
 from crowdrun.training.planning.plan import Plan
 
 #: State -> exit status: 128 + SIGKILL and SIGINT as a shell says it, and that of `man 1 timeout`.
@@ -55,9 +57,13 @@ class RunRecord:
     plan: Plan
     #: Where it ran, as far as forecasts are concerned.
     site: str = ""
+    #: The Slurm job whose script ran `crowdrun run`, begun again it finds its run by this; None outside one.
+    slurm_job: OwnJob | None = None
     attempts: tuple[AttemptRecord, ...] = ()
     #: What rank 0 of a task reported: losses, scores, parameters, memory of each rank.
     result: Mapping[str, Any] | None = None
+    #: It was told to leave with more to do.
+    goes_on: bool = False
 
     @property
     def last(self) -> AttemptRecord:

@@ -31,6 +31,6 @@ def backward(
     for number, (start, length, part_weight) in enumerate(parts(size, count)):
         with quiet() if number + 1 < count else nullcontext():
             loss = loss_of(share.batch if count == 1 else cut(share.batch, start, length))
-            torch.autograd.backward(loss * (weight * part_weight))
+            torch.autograd.backward(loss if weight * part_weight == 1 else loss * (weight * part_weight))
         total += loss.item() * part_weight
     return total

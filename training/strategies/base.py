@@ -47,9 +47,11 @@ class Setup:
         with self.precision():
             return self.task.loss(model, batch)
 
-    def precision(self) -> torch.autocast:
+    def precision(self) -> AbstractContextManager[Any]:
         """For the forward pass."""
-        return torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")
+        if self.options.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(self.ranks.device.type, torch.bfloat16)
 
 
 def placed(model: nn.Module, device: torch.device, options: TrainingOptions) -> nn.Module:
@@ -164,8 +166,12 @@ class GradientStrategy(Strategy):
     def held(self) -> Held:
         return held(self.replica, self.optimizer)
 
-    def step(self, share: Share) -> float:
+    def shares(self, samples: Dataset[Any], *, epoch: int, start: int = 0) -> Iterator[Share]:
+        # Once an epoch: it walks over all modules, which takes a small network as long as its loss.
         self.replica.train()
+        return super().shares(samples, epoch=epoch, start=start)
+
+    def step(self, share: Share) -> float:
         self.optimizer.zero_grad(set_to_none=True)
         loss = backward(
             partial(self.setup.loss, self.replica),

@@ -22,6 +22,7 @@ REFUSED = "the machine refused memory"
 GPU_OOM = "out of GPU memory"
 FAILED = "failed by itself"
 LOST = "its supervisor was killed"
+RUNNER_LOST = "its runner was killed"
 KILLED = "one of its processes was killed"
 SAVED = "told to stop, with all saved"
 
@@ -35,12 +36,13 @@ STATES_OF_CAUSES = {
     GPU_OOM: "FAILED",
     FAILED: "FAILED",
     LOST: "FAILED",
+    RUNNER_LOST: "CANCELLED",
     KILLED: "FAILED",
     SAVED: "PREEMPTED",
 }
 
 #: Causes that lie outside the program: the same again may well come to its end.
-FROM_OUTSIDE = frozenset({LOST, KILLED, SAVED})
+FROM_OUTSIDE = frozenset({LOST, RUNNER_LOST, KILLED, SAVED})
 
 #: Causes that say what the run lacked, more than that it was stopped.
 WANTS = frozenset({MEMORY_LIMIT, KERNEL_OOM, REFUSED, GPU_OOM})

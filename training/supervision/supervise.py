@@ -24,7 +24,7 @@ import psutil
 
 from crowdrun.training.hang import hung
 from crowdrun.training.heartbeat import read_beats
-from crowdrun.training.rank_files import STOPPED_FILE
+from crowdrun.training.rank_files import STOP_FILE, STOPPED_FILE
 from crowdrun.training.supervision import ending, order
 from crowdrun.training.supervision.cgroup import cgroup_memory
 from crowdrun.training.supervision.gpus import GpuMonitor
@@ -63,6 +63,8 @@ class Supervisor:
         self.order = task
         self.node = node
         self.cancelled = False
+        #: SIGUSR1: how often it came, and how often it was passed on.
+        self.told = self.passed_on = 0
         self.parent = os.getppid()
         self.peak_mem_mb = 0.0
         self.peak_rss_mb = 0.0
@@ -74,6 +76,11 @@ class Supervisor:
         """Start, watch, stop, report."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._cancel)
+        if self.order.ranks is None:
+            signal.signal(signal.SIGUSR1, self._tell)
+        else:
+            # Handed on through exec: torchrun would die of it. The ranks listen for it themselves.
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         kills_before = cgroup_memory().oom_kills
         # The folder is that of an earlier run of the job where Slurm starts it again.
         order.report_file(self.order.folder, self.node).unlink(missing_ok=True)
@@ -113,6 +120,20 @@ class Supervisor:
         del number, frame
         self.cancelled = True
 
+    def _tell(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self.told += 1
+
+    def _pass_on(self, child: subprocess.Popen[bytes]) -> None:
+        """The signal that the time is nearly over: the command gets it unchanged, a task its file."""
+        if self.passed_on == self.told:
+            return
+        self.passed_on = self.told
+        if self.order.ranks is None:
+            child.send_signal(signal.SIGUSR1)
+        else:
+            (self.order.folder / STOP_FILE).touch()
+
     def _pids(self) -> set[int]:
         return {process.pid for process in psutil.Process().children(recursive=True)}
 
@@ -129,6 +150,7 @@ class Supervisor:
                 kept.write(f"cannot start {self.order.command[0]}: {error.strerror}\n".encode())
                 print(f"crowdrun: cannot start {self.order.command[0]}: {error.strerror}", file=sys.stderr)
                 return NOT_FOUND, 0, None
+            signal.signal(signal.SIGUSR1, self._tell)
             tee = Tee(child, kept, echo=self.order.echo)
             try:
                 stopped_for = self._watch(child, written, gpus)
@@ -146,6 +168,7 @@ class Supervisor:
             look = time.monotonic()
             seen = sample(own, time_s=look - start, without=gpus.helpers)
             self._keep(seen, written)
+            self._pass_on(child)
             if self.order.limit_mb is not None and seen.mem_mb > self.order.limit_mb:
                 return ending.MEMORY_LIMIT  # at once: it is still growing
             if self.order.time_s is not None and seen.time_s > self.order.time_s:

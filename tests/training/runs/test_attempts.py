@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -191,6 +192,34 @@ def test_a_run_that_is_told_to_stop_keeps_its_outcome_and_leaves_no_process(
     assert [outcome.state for _, outcome in kept] == ["CANCELLED"]
     assert record.status == 130
     assert_gone([int(pid.read_text())])
+
+
+def test_the_signal_that_the_time_is_nearly_over_is_passed_on_to_a_command_unchanged(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    code = f"""
+        import os, pathlib, signal, time
+        def told(number, frame):
+            print("told", signal.Signals(number).name)
+            os._exit(7)
+        signal.signal(signal.SIGUSR1, told)
+        pathlib.Path({str(ready)!r}).touch()
+        time.sleep(60)
+    """
+
+    def tell() -> None:
+        for _ in range(400):
+            if ready.exists():
+                psutil.Process().send_signal(signal.SIGUSR1)
+                return
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=tell)
+    thread.start()
+    record, kept = run(tmp_path, job_of(textwrap.dedent(code)), says(500))
+    thread.join()
+    assert [outcome.exit_code for _, outcome in kept] == ["7:0"]
+    assert (record.status, record.goes_on) == (7, False)
+    assert (record.folder / "attempt-1" / "output-0.log").read_text() == "told SIGUSR1\n"
 
 
 def test_a_supervisor_that_is_killed_leaves_its_samples_and_no_process(assert_gone: Gone, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from crowdrun.data.errors import LaunchError
-from crowdrun.training.runs.history import read_run, read_runs, summary_of
+from crowdrun.training.launch.own_job import OwnJob
+from crowdrun.training.runs.history import begun_by, read_run, read_runs, summary_of
 
 REQUEST = {"job_name": "digits", "user": "ada", "model": "digits", "command": "crowdrun run digits", "req_mem_mb": None}
 
@@ -73,3 +74,18 @@ def test_a_run_is_found_by_the_beginning_of_its_id_where_that_is_clear(tmp_path:
         read_run(tmp_path, "20260102")
     with pytest.raises(LaunchError, match=r"no run in .* begins with 'x'"):
         read_run(tmp_path, "x")
+
+
+def test_a_job_that_slurm_starts_again_finds_the_newest_run_that_it_began_and_no_other(tmp_path: Path) -> None:
+    began = [("7_1", 0, "20260102"), ("7_1", 1, "20260103"), ("7_2", 0, "20260104"), ("7_1", 2, "20260105")]
+    for job_id, restarts, day in began:
+        folder = make(tmp_path, f"{day}T000000Z-digits-1111", [attempt(1, "CANCELLED")])
+        told = json.loads((folder / "outcome.json").read_text())
+        told["slurm_job"] = {"cluster": "c", "job_id": job_id, "restarts": restarts}
+        (folder / "outcome.json").write_text(json.dumps(told))
+    make(tmp_path, "20260106T000000Z-digits-1111", [attempt(1, "CANCELLED")])
+    own = OwnJob(cluster="c", job_id="7_1", restarts=2)
+    # The one of this same start may be another `crowdrun run` of the script.
+    assert (begun_by(own, "digits", tmp_path) or {})["run_id"] == "20260103T000000Z-digits-1111"
+    assert begun_by(own, "other", tmp_path) is None
+    assert begun_by(OwnJob(cluster="d", job_id="7_1", restarts=2), "digits", tmp_path) is None
