@@ -98,7 +98,7 @@ class LocalLauncher(Launcher):
         return order_of(attempt, limit_mb=attempt.mem_mb, time_s=attempt.plan.timelimit_s)
 
     def _added(self, attempt: Attempt) -> Mapping[str, str]:
-        added = defaults(attempt.job, gpus=attempt.plan.gpus, cpus=allocated_cpus() or os.cpu_count())
+        added = defaults(attempt.job, attempt.folder, gpus=attempt.plan.gpus, cpus=allocated_cpus() or os.cpu_count())
         if attempt.plan.placement and attempt.job.task:
             [cards] = attempt.plan.placement.cards
             # The driver's numbers, as the placement has them; CUDA's own order is by speed.

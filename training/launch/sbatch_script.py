@@ -108,9 +108,14 @@ def _cpus_per_node(attempt: Attempt) -> int:
 
 
 def _environment(attempt: Attempt) -> list[str]:
-    added = defaults(attempt.job, gpus=attempt.plan.gpus, cpus=_cpus_per_node(attempt))
-    unless_set = [f'export {name}="${{{name}:-{value}}}"' for name, value in added.items()]
+    added = defaults(attempt.job, attempt.folder, gpus=attempt.plan.gpus, cpus=_cpus_per_node(attempt))
+    unless_set = [f'export {name}="${{{name}:-{_in_quotes(value)}}}"' for name, value in added.items()]
     return [f"export {MARK}={attempt.mark}", *unless_set]
+
+
+def _in_quotes(value: str) -> str:
+    """What a shell takes as it is within double quotes."""
+    return re.sub(r'([\\$`"}])', r"\\\1", value)
 
 
 def _directive(value: str) -> str:

@@ -18,6 +18,8 @@ from crowdrun.data.errors import LaunchError
 from crowdrun.training.job import Job
 from crowdrun.training.rank_files import SPEC_FILE
 
+#: Collectives that NCCL's flight recorder remembers.
+FLIGHT_RECORDS = 2000
 WORKER = "crowdrun.training.worker"
 _PYTHON = re.compile(r"^python(\d(\.\d+)?t?)?$")
 #: Options of the interpreter that take no value, so that what follows is the script (`python --help`).
@@ -72,16 +74,23 @@ def _split(command: tuple[str, ...]) -> tuple[list[str], list[str]]:
     )
 
 
-def defaults(job: Job, *, gpus: int | None, cpus: int | None) -> Mapping[str, str]:
+def defaults(job: Job, folder: Path, *, gpus: int | None, cpus: int | None) -> Mapping[str, str]:
     """The environment variables that are set for the job where the person's own environment does not set them.
 
-    cpus: of one node, to be shared by its ranks.
+    folder: the attempt's; cpus: of one node, to be shared by its ranks.
     """
     found = {"PYTHONUNBUFFERED": "1"}  # lines are seen as they come, and not lost with a kill
     if job.task or job.ranks > 1:
         found["OMP_NUM_THREADS"] = str(max(1, (cpus or os.cpu_count() or 1) // job.ranks_per_node))
         if job.resources.nodes == 1:
             found["GLOO_SOCKET_IFNAME"] = "lo"
+    if gpus and job.ranks > 1:
+        # What NCCL was doing, of each rank, when it gave up a collective: `torchfrtrace` reads it. The names that end
+        # in SIZE and FILE are torch's up to 2.8 and since.
+        found |= dict.fromkeys(("TORCH_NCCL_TRACE_BUFFER_SIZE", "TORCH_FR_BUFFER_SIZE"), str(FLIGHT_RECORDS))
+        trace = str(folder / "nccl-trace-rank-")
+        found |= dict.fromkeys(("TORCH_NCCL_DEBUG_INFO_TEMP_FILE", "TORCH_FR_DUMP_TEMP_FILE"), trace)
+        found["TORCH_NCCL_DUMP_ON_TIMEOUT"] = "1"
     if job.task and gpus == 0:
         found["CUDA_VISIBLE_DEVICES"] = ""
     return found

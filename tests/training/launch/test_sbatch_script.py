@@ -19,8 +19,7 @@ PLAN = Plan(machine="slurm", mem_mb=901.0, ladder=(), timelimit_s=90.0, gpus=4, 
 TASK = TaskSpec(target="net", options=TrainingOptions())
 
 
-def script_of(job: Job, plan: Plan = PLAN) -> str:
-    folder = Path("/runs/R-1/attempt-2")
+def script_of(job: Job, plan: Plan = PLAN, folder: Path = Path("/runs/R-1/attempt-2")) -> str:
     return sbatch_script(Attempt(run_id="R-1", number=2, job=job, plan=plan, mem_mb=plan.mem_mb, folder=folder))
 
 
@@ -78,6 +77,17 @@ def test_the_persons_own_environment_goes_before_what_is_set() -> None:
         text=True,
     )
     assert told.stdout == "7\n"
+
+
+def test_ranks_with_gpus_leave_what_nccl_was_doing_in_the_folder_of_the_attempt_whatever_its_name() -> None:
+    job = Job(name="n", command=("x",), work_dir=Path("/w"), ranks=2, task=TASK)
+    lines = [
+        line for line in script_of(job, folder=Path("/runs/$HOME `x`}/attempt-1")).splitlines() if "_TEMP_FILE" in line
+    ]
+    told = subprocess.run(
+        ["bash", "-c", "\n".join([*lines, 'echo "$TORCH_FR_DUMP_TEMP_FILE"'])], env={}, capture_output=True, text=True
+    )
+    assert told.stdout == "/runs/$HOME `x`}/attempt-1/nccl-trace-rank-\n"
 
 
 @pytest.mark.parametrize("name", ['a "quoted" name', "two\nlines", "back\\slash"])
