@@ -158,6 +158,8 @@ class RankPeak:
     allocated_mb: float
     reserved_mb: float
     device_mb: float
+    #: Of what is allocated: what stays between two steps.
+    kept_mb: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -75,7 +75,7 @@ def _of_the_largest_rank(program: Program, settings: ForecastSettings, overhead:
         each.append(
             RankPeak(
                 rank=rank, layers=traced.layers, allocated_mb=said.allocated_mb, reserved_mb=said.reserved_mb,
-                device_mb=said.device_mb,
+                device_mb=said.device_mb, kept_mb=_kept_mb(traced),
             )
         )  # fmt: skip
         if largest is None or said.reserved_mb > largest.reserved_mb:
@@ -112,6 +112,14 @@ def forecast_of(traced: TracedStep, settings: ForecastSettings, overhead: Device
         notes=traced.notes,
         features=features,
     )
+
+
+def _kept_mb(traced: TracedStep) -> float:
+    """MB at the end of the last step."""
+    timeline = traced.timeline
+    place, name = timeline.marks[-1]
+    usage = timeline.usage_of(np.where(traced.on_host, 0, timeline.sizes()))
+    return int(usage[place - 1 if name == "between" else -1]) / _MB
 
 
 def _phase_at(marks: list[tuple[int, str]], event: int) -> str:

@@ -194,7 +194,7 @@ def _of_each_rank(said: Forecast) -> tuple[float, ...]:
     if how.device == "cuda":
         each = [one.device_mb for one in said.each_rank] or [said.device_mb]
     else:
-        # Each rank builds the whole model in its host's memory before it keeps its own layers.
+        # Each rank builds the whole model before it keeps its own layers, and once more to score it at the end.
         whole = said.parameters * (8 if how.precision == "fp64" else 4) / 2**20
-        each = [max(one.allocated_mb, whole) for one in said.each_rank] or [said.allocated_mb]
+        each = [max(one.allocated_mb, one.kept_mb + whole) for one in said.each_rank] or [said.allocated_mb]
     return tuple(each) * (how.world_size // len(each))

@@ -38,7 +38,7 @@ def costs_s(setup: Setup, layers: Sequence[nn.Module]) -> list[float]:
 
 def _timed(layer: nn.Module, inputs: Tensor) -> tuple[float, Tensor]:
     best, out = float("inf"), inputs
-    buffers = {name: value.clone() for name, value in layer.state_dict().items()}
+    buffers = [(buffer, buffer.clone()) for buffer in layer.buffers()]
     for number in range(PASSES + 1):
         entering = inputs.detach().requires_grad_(inputs.is_floating_point())
         begun = time.perf_counter()
@@ -51,5 +51,6 @@ def _timed(layer: nn.Module, inputs: Tensor) -> tuple[float, Tensor]:
             best = min(best, time.perf_counter() - begun)
     layer.zero_grad(set_to_none=True)
     # Running means and the like are as before.
-    layer.load_state_dict(buffers)
+    for buffer, before in buffers:
+        buffer.copy_(before)
     return max(best, 1e-9), out.detach()

@@ -28,6 +28,9 @@ from crowdrun.training.strategies.flat import sum_gradients
 from crowdrun.training.strategies.mesh import group_size, two_levels
 from crowdrun.training.strategies.micro_batches import parts_of
 
+#: What is sent at once when the layers of all ranks are put together.
+_BUCKET_BYTES = 25 << 20
+
 
 class Pipeline(Strategy):
     """One pipeline over all ranks."""
@@ -46,6 +49,13 @@ class Pipeline(Strategy):
         self._stages = {
             number: stage_of(units[self.cuts[number] : self.cuts[number + 1]]).to(setup.ranks.device)
             for number in range(self._place, self._count, self._length)
+        }
+        #: Name of a layer -> the rank of its pipeline that has it.
+        self._place_of = {
+            name: number % self._length
+            for number in range(self._count)
+            for unit in units[self.cuts[number] : self.cuts[number + 1]]
+            for name, _ in unit
         }
         self.model = nn.ModuleList(self._stages.values())
         self.optimizer = setup.task.optimizer(self.model, setup.options)
@@ -98,11 +108,20 @@ class Pipeline(Strategy):
     def decisions(self) -> Mapping[str, Any]:
         return {"cuts": self.cuts}
 
+    def whole_model(self) -> nn.Module:
+        """Each rank sends its own layers into the others' copies: gathered as objects they took three copies more."""
+        model = self.setup.model()
+        state = model.state_dict()
+        for stage in self._stages.values():
+            for name, value in stage.state_dict().items():
+                state[name].copy_(value)
+        for place in range(self._length):
+            parts = [value for name, value in state.items() if self._place_of[name.split(".")[0]] == place]
+            dist._broadcast_coalesced(self._group, parts, _BUCKET_BYTES, place)  # type: ignore[attr-defined]
+        return model
+
     def weights(self) -> dict[str, Tensor]:
-        own = {name: value.cpu() for stage in self._stages.values() for name, value in stage.state_dict().items()}
-        found: list[dict[str, Tensor]] = [{}] * self._length
-        dist.all_gather_object(found, own, group=self._group)
-        return {name: value for part in found for name, value in part.items()}
+        return dict(self.whole_model().state_dict())
 
     def report(self) -> Mapping[str, float | str]:
         names = [[name for name, _ in stage.named_children()] for stage in self._stages.values()]

@@ -91,7 +91,8 @@ def stages(micro_batch: int, how: ForecastSettings) -> Forecast:
     mbs = [STATE_MB / 2] + [STATE_MB / 2 / (how.length - 1)] * (how.length - 1)
     each = [mb + micro_batch * SAMPLE_MB / how.length for mb in mbs]
     ranks = [
-        RankPeak(rank=rank, layers="", allocated_mb=mb, reserved_mb=mb, device_mb=mb) for rank, mb in enumerate(each)
+        RankPeak(rank=rank, layers="", allocated_mb=mb, reserved_mb=mb, device_mb=mb, kept_mb=mb)
+        for rank, mb in enumerate(each)
     ]
     return replace(ask(micro_batch, replace(how, strategy="fsdp")), settings=how, each_rank=tuple(ranks))
 
@@ -114,6 +115,15 @@ def test_a_pipeline_is_chosen_where_only_its_stages_fit() -> None:
     assert split.ranks_mb == (2500.0, *[pytest.approx(1166.7, abs=0.1)] * 3)
     assert split.forecast_mb == 2500.0
     assert choose(3_500, [4]).strategy == "fsdp"
+
+
+def test_on_cpus_the_whole_model_that_is_scored_at_the_end_counts() -> None:
+    def large(micro_batch: int, how: ForecastSettings) -> Forecast:
+        return replace(stages(micro_batch, how), parameters=100 << 20)
+
+    settings = ForecastSettings(device="cpu")
+    split = one_split(large, batch_size=16, ranks=2, strategy="pipeline", settings=settings)
+    assert split.ranks_mb == (4000.0 + 400.0,) * 2
 
 
 def test_ranks_that_are_too_many_for_a_pipeline_are_passed_over() -> None:
