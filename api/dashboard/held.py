@@ -4,7 +4,7 @@
 >>> told = EstimateAnswer(
 ...     parameters=1, micro_batch=1, allocated_mb=300, reserved_mb=400, device_mb=936, device_basis="", peak_step=1,
 ...     split={"parameters": 100, "activations": 200}, peak_phase="backward", notes=[],
-...     tree={"name": "", "kind": "", "mb": 0, "children": []})
+...     tree={"name": "", "kind": "", "mb": 0, "parts": {}, "children": []})
 >>> [(piece.name, piece.mb) for piece in held(told).pieces]
 [('parameters', 100.0), ('activations', 200.0), ('kept by the allocator', 100.0), ('outside it', 536.0)]
 """

@@ -178,6 +178,13 @@ def test_a_description_goes_before_the_network_and_what_is_wrong_with_it_stands_
         page.get_by_label("Memory of the card").fill("")
         page.get_by_role("button", name="Forecast").click()
         expect(page.get_by_text("0.0045 M parameters; 16 samples at once")).to_be_visible()
+        page.get_by_label("Your own model").fill("")
+        page.get_by_label("Network").select_option("lenet")
+        page.get_by_label("Strategy").select_option("pipeline")
+        page.get_by_label("GPUs").fill("2")
+        page.get_by_role("button", name="Forecast").click()
+        expect(page.get_by_role("heading", name="The GPU that holds most needs")).to_be_visible()
+        expect(page.locator("table.ranks tbody tr")).to_have_count(2)
 
 
 def test_the_lines_for_the_script_can_be_copied(opened: Opened, service: httpx.Client) -> None:
