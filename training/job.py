@@ -158,6 +158,11 @@ def _job(table: Mapping[str, Any], file: Path, work_dir: Path) -> Job:
     resources, model = _table(table, "resources"), _text(table, "model")
     _only(resources, {f.name for f in fields(Resources)}, "[resources]")
     task, extra = _text(table, "task"), _table(table, "options")
+    if misplaced := sorted(_OPTION_KEYS & extra.keys()):
+        # The task would not look there for it, and the training go another way than its file says.
+        raise ConfigError(
+            f"{', '.join(misplaced)} stands in [options], which is for the task's own; write it at the top of the file"
+        )
     built_in = task_named(task, extra) if task and task in BUILT_IN else None
     own = {name: table[name] for name in _OPTION_KEYS & table.keys()}
     if task and built_in:

@@ -52,6 +52,10 @@ def test_a_task_file_is_found_beside_the_job_file_and_must_be_there(tmp_path: Pa
     ("text", "said"),
     [
         ("name = 'x'", "there is no task"),
+        (
+            "task = 'm'\n[options]\nepochs = 3",
+            r"epochs stands in \[options\], which is for the task's own; write it at",
+        ),
         ("task = 'm'\nepoch = 3", "epoch is no key of a job file; allowed are activation_checkpointing, batch_size"),
         (
             "task = 'm'\n[resources]\nmemory = 3",
