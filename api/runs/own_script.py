@@ -29,7 +29,7 @@ def begun_earlier(own: OwnJob, job: Sequence[str], name: str | None, settings: S
 
 def requeue(own: OwnJob, record: RunRecord) -> None:
     """Put the job back into the queue; returns only where Slurm does not take it, having said so."""
-    _say(f"job {own.job_id} goes back into the queue, and goes on when Slurm starts it again")
+    _say(f"asking Slurm to put job {own.job_id} back into the queue; the run goes on when it is started again")
     refused = own.requeue()
     if refused:
         _say(

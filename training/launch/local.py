@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 import psutil
 
@@ -88,7 +88,8 @@ class LocalLauncher(Launcher):
         if attempt.job.task:
             if self._time_is_nearly_over.count and attempt.job.task.checkpoint:
                 self.told_to_leave = True
-                (attempt.folder / STOP_FILE).touch()
+                with suppress(OSError):  # a full disk: it is asked again, and runs on till then
+                    (attempt.folder / STOP_FILE).touch()
         elif self._passed_on < self._time_is_nearly_over.count and samples_file(attempt.folder, 0).exists():
             # Its supervisor listens: it has started the command.
             self._passed_on = self._time_is_nearly_over.count

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from types import FrameType
 from typing import IO
@@ -132,7 +133,8 @@ class Supervisor:
         if self.order.ranks is None:
             child.send_signal(signal.SIGUSR1)
         else:
-            (self.order.folder / STOP_FILE).touch()
+            with suppress(OSError):  # a full disk
+                (self.order.folder / STOP_FILE).touch()
 
     def _pids(self) -> set[int]:
         return {process.pid for process in psutil.Process().children(recursive=True)}

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from crowdrun.api.cli import main
+
 TASK = Path(__file__).parents[2] / "training" / "kill_task.py"
 JOB = f"""
 name = "in-a-script"
@@ -61,6 +63,30 @@ def ask(*command: str) -> str:
 
 def figures(record: Record) -> tuple[list[float], Record]:
     return [line["loss"] for line in record["result"]["history"]], record["result"]["scores"]
+
+
+def test_the_run_of_a_job_that_is_done_is_left_as_it_is_when_slurm_starts_the_script_again(
+    crowdrun_home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = crowdrun_home / "runs" / "20260102T000000Z-lenet-1111"
+    (folder / "attempt-1").mkdir(parents=True)
+    names = ("start_time", "end_time", "peak_mem_mb", "peak_gpu_mem_mb")
+    ended = {"outcome": dict.fromkeys(names, 1.0) | {"state": "COMPLETED"}, "cause": None}
+    record = {
+        "run_id": folder.name,
+        "request": {"job_name": "lenet", "user": "ada", "model": "lenet"},
+        "slurm_job": {"cluster": "", "job_id": "7_1", "restarts": 0},
+        "attempts": [ended],
+    }
+    (folder / "outcome.json").write_text(json.dumps(record))
+    monkeypatch.delenv("SLURM_CLUSTER_NAME", raising=False)
+    own = {"JOB_ID": "7", "ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "1", "RESTART_COUNT": "1"}
+    for name, value in own.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    with pytest.raises(SystemExit) as left:
+        main(["run", "--no-predict", "lenet"])
+    assert not left.value.code
+    assert f"{folder.name}, the run of this job, is done" in capfd.readouterr().err
 
 
 @pytest.mark.slurm
