@@ -30,6 +30,10 @@ def _path(value: Any) -> Path:
     return Path(str(value)).expanduser().absolute()
 
 
+def _path_or_none(value: Any) -> Path | None:
+    return None if str(value) == "none" else _path(value)
+
+
 def _risk(value: Any) -> float:
     risk = float(value)
     if not 0.001 <= risk <= 0.5:
@@ -116,8 +120,9 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         name="correction",
-        parse=_path,
-        doc="what was learned of the cards here, for each forecast of GPU memory: a file of crowdrun bench gpu-memory",
+        parse=_path_or_none,
+        doc="what was learned of the cards here, for each forecast of GPU memory: a file of crowdrun bench gpu-memory, "
+        "or none",
     ),
     Setting(name="traces", parse=_path, doc="the folder of traces for benches"),
 )
