@@ -31,11 +31,13 @@ def _absent(reason: str) -> None:
 _SERVICES = ("slurm", "postgresql")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes: who shares a service or a folder's trained crowds stays in one of them."""
+    """With several processes: who shares a service stays in one of them."""
     for item in items:
         service = next((name for name in _SERVICES if item.get_closest_marker(name)), None)
-        item.add_marker(pytest.mark.xdist_group(service or str(item.path.parent)))
+        if service:
+            item.add_marker(pytest.mark.xdist_group(service))
 
 
 @pytest.fixture(autouse=True)

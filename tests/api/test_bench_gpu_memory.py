@@ -22,7 +22,7 @@ def test_options_of_the_table_need_the_table(options: tuple[str, ...]) -> None:
 def test_two_tables_at_once_are_refused() -> None:
     result = CliRunner().invoke(command, ["gpu-memory", "--timm", "a", "--gpumemnet", "b"])
     assert result.exit_code == 2
-    assert "not both" in result.stderr
+    assert "give one of --timm, --gpumemnet and --runs" in result.stderr
 
 
 @pytest.mark.parametrize("option", ["--timm", "--gpumemnet"])
