@@ -16,7 +16,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -62,6 +62,8 @@ class Heartbeat(threading.Thread):
         super().__init__(name="heartbeat", daemon=True)
         self._file, self._rank, self._main = beat_file(folder, rank), rank, threading.main_thread()
         self._since_s, self._step = time.time(), 0
+        #: Threads that others had started, of which Python's own list may know nothing: no engine of torch's.
+        self._there_before = frozenset(sys._current_frames())
         self._ended = threading.Event()
         #: Asked at each beat; may be asked at any moment, from a thread.
         self.progress: Callable[[], Mapping[str, float]] = dict
@@ -80,7 +82,7 @@ class Heartbeat(threading.Thread):
     def run(self) -> None:
         written_s, seen = 0.0, list[tuple[bool, str]]()
         while not self._ended.wait(_LOOK_S):
-            look = _look(self._main)
+            look = _look(self._main, self._there_before)
             if look is None:
                 return
             frame, waits = look
@@ -130,7 +132,7 @@ def read_beats(folder: Path) -> list[Beat]:
     return sorted(beats, key=lambda beat: beat.rank)
 
 
-def _look(main: threading.Thread) -> tuple[FrameType, bool] | None:
+def _look(main: threading.Thread, there_before: Set[int]) -> tuple[FrameType, bool] | None:
     """The frame that tells where the main thread is, and whether it waits for others; None where it has ended."""
     frames = sys._current_frames()
     innermost = frames.get(main.ident or 0)
@@ -140,7 +142,7 @@ def _look(main: threading.Thread) -> tuple[FrameType, bool] | None:
     if not _is_in(frame, _WAY_BACK):
         return frame, _waits(frame)
     # Python that torch's engine calls in a thread that Python did not start: on a GPU.
-    known = {thread.ident for thread in threading.enumerate()}
+    known = there_before | {thread.ident for thread in threading.enumerate()}
     for ident, other in frames.items():
         if ident not in known:
             return _telling(other), _waits(_telling(other))
