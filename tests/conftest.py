@@ -33,7 +33,11 @@ _SERVICES = ("slurm", "postgresql")
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes: who shares a service stays in one of them."""
+    """With several processes: who shares a service stays in one of them.
+
+    pytest 9.2 keeps the ids of tests where pytest-xdist 3.8 does not write the groups; until it does, a test that needs
+    a service for itself takes a lock.
+    """
     for item in items:
         service = next((name for name in _SERVICES if item.get_closest_marker(name)), None)
         if service:

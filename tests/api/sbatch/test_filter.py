@@ -1,5 +1,6 @@
 """The command-line filter of a site: put into place and taken away, and what it does in the real sbatch."""
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
@@ -85,9 +86,12 @@ def filtered(slurm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         pytest.skip(f"{folder} cannot be written")
     (tmp_path / "job.sh").write_text("#!/bin/sh\n#SBATCH --mem=400M -t 9 --gres=gpu:4\nhostname\n")
     monkeypatch.chdir(tmp_path)
-    site_filter.install(folder, replace=True)
-    yield tmp_path
-    site_filter.remove(folder)
+    # One cluster has one filter, and tests of other processes may want it.
+    with (folder / "filter-tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        site_filter.install(folder, replace=True)
+        yield tmp_path
+        site_filter.remove(folder)
 
 
 def held(*arguments: str) -> tuple[str, str]:
