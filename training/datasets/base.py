@@ -1,5 +1,6 @@
 """The two kinds of data set of the built-in tasks: held in memory, or made when it is asked for."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -9,14 +10,15 @@ from torch.utils.data import Dataset
 Sample = tuple[Tensor, ...]
 
 
-class Samples(Dataset[Sample]):
+class Samples(Dataset[Sample], ABC):
     """A map-style data set that says where its samples come from."""
 
     #: A few words for the screen and the record of the run.
     source: str
 
+    @abstractmethod
     def __len__(self) -> int:
-        raise NotImplementedError
+        """How many there are."""
 
 
 class InMemory(Samples):

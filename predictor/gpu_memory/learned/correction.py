@@ -104,7 +104,11 @@ class Correction:
         Raises:
             ModelError: the file is missing, or none that this version can use.
         """
-        arrays = load_arrays(file)
+        try:
+            arrays = load_arrays(file)
+        except ModelError as error:
+            why = "holds nothing that was learned of a card" if file.exists() else "is not there"
+            raise ModelError(f"{file} {why}; `crowdrun bench gpu-memory` makes one, and `none` goes without") from error
         try:
             if tuple(arrays["names"].tolist()) != NAMES:
                 raise ModelError(f"{file} was learned from other features; learn it anew: `crowdrun bench gpu-memory`")

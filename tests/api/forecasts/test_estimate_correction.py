@@ -35,6 +35,16 @@ def test_a_measured_card_says_its_line(tmp_path: Path) -> None:
     assert said["fit"]["needed_mb"] == pytest.approx(1.5 * said["device_mb"])
 
 
+@pytest.mark.parametrize(("content", "said"), [(None, "is not there"), ("# text", "holds nothing that was learned")])
+def test_a_file_that_is_none_is_refused_with_what_to_do(tmp_path: Path, content: str | None, said: str) -> None:
+    file = tmp_path / "card"
+    if content:
+        file.write_text(content)
+    result = CliRunner().invoke(command, ["lenet", "--batch", "8", "--correction", str(file)])
+    assert f"{file} {said}" in str(result.exception)
+    assert "retrain" not in str(result.exception)
+
+
 @pytest.mark.parametrize("name", ["card.npz", "card.json"])
 def test_a_file_that_holds_nothing_learned_is_refused(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
